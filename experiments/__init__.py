@@ -1,0 +1,1 @@
+"""Command line entry points and the grids that join the rooms."""

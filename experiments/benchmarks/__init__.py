@@ -1,0 +1,1 @@
+"""Benchmarks: ratios to a peer or to a stated limit, measured in one run."""
