@@ -1,0 +1,1 @@
+"""Relational foundation models: stores, contexts, the relational transformer, training and prediction."""
