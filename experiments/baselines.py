@@ -1,0 +1,114 @@
+"""Predictions without a model, which every transfer score stands beside.
+
+`constant` is the mean train label, `entity_mean` the mean of all of the entity's visible labels, `label_history`
+the mean of its last k visible ones, k chosen on validation. Both means are shrunk by one prior label, the train
+mean: (sum of labels + train mean) / (number of labels + 1). "Visible" is what the protocol shows a model at the
+seed's time (section 6 of the paper's facts); a label never sees itself.
+
+An autocomplete task has one label per entity, so its history is that of the rows which share a parent row; the
+foreign key, like k, is chosen on validation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from rfm.metrics import task_metrics
+from rfm.store import Store
+
+HISTORY_LENGTHS = (1, 2, 3, 5, 8, 10, 15, 20, 30)
+SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class LabelPool:
+    """All labels of a task, in split and row order: group (entity or shared parent), time, value and split."""
+
+    group: np.ndarray  # int64 (labels,), -1 where the row has no such parent
+    time: np.ndarray  # int64 (labels,), seconds
+    value: np.ndarray  # float64 (labels,), NaN where hidden
+    split: np.ndarray  # int8 (labels,), index into SPLITS
+
+
+def entity_pools(store: Store, task: str) -> list[LabelPool]:
+    """The pools that history may be read from: one by entity, or one per foreign key for an autocomplete task."""
+    info = store.tasks[task]
+    rows = np.concatenate([store.task_rows(task, s) for s in SPLITS])
+    value = np.concatenate([store.task_targets(task, s) for s in SPLITS])
+    split = np.repeat(np.arange(3, dtype=np.int8), [len(store.task_rows(task, s)) for s in SPLITS])
+    fkeys = store.tables[info.table].fkeys
+    parents = dict.fromkeys(fkeys.values()) if info.kind == "autocomplete" else {info.entity_table: None}
+    return [LabelPool(_parent_in(store, rows, table), store.row_time[rows], value, split) for table in parents]
+
+
+def _parent_in(store: Store, rows: np.ndarray, table: str) -> np.ndarray:
+    """The first parent of each row that lies in `table`, or -1."""
+    first, end = store.tables[table].first_row, store.tables[table].first_row + store.tables[table].num_rows
+    parent = np.full(len(rows), -1, dtype=np.int64)
+    lo, hi = store.parent_offset[rows], store.parent_offset[rows + 1]
+    for slot in range(int((hi - lo).max(initial=0)) - 1, -1, -1):
+        has = np.flatnonzero(lo + slot < hi)
+        candidate = store.parent_row[lo[has] + slot].astype(np.int64)
+        inside = (candidate >= first) & (candidate < end)
+        parent[has[inside]] = candidate[inside]
+    return parent
+
+
+def history_mean(
+    pool: LabelPool, split: int, last_k: int | None, protocol: str, timedelta_s: int, prior: float
+) -> np.ndarray:
+    """Shrunk mean of the last `last_k` (None: all) visible labels of each seed's group; float64 (seeds of the split,).
+
+    A label of time t' is visible at the seed's time t if t' + timedelta <= t under `temporal` and `relbench` (which
+    also wants it from an earlier split), and if t' < t under `paper`.
+    """
+    seeds = pool.split == split
+    known = ~np.isnan(pool.value) & (pool.group >= 0)
+    if protocol == "relbench":
+        known &= pool.split < split
+    order = np.lexsort((pool.time[known], pool.group[known]))
+    group, time, value = pool.group[known][order], pool.time[known][order], pool.value[known][order]
+    times = np.unique(time)
+    key = group * (len(times) + 1) + np.searchsorted(times, time)
+    horizon = pool.time[seeds] - (1 if protocol == "paper" else timedelta_s)
+    seed_group = pool.group[seeds]
+    start = np.searchsorted(group, seed_group, side="left")
+    end = np.searchsorted(key, seed_group * (len(times) + 1) + np.searchsorted(times, horizon, side="right"))
+    end = np.where(seed_group < 0, start, np.maximum(end, start))
+    if last_k is not None:
+        start = np.maximum(start, end - last_k)
+    total = np.concatenate([[0.0], np.cumsum(value)])
+    return (total[end] - total[start] + prior) / (end - start + 1)
+
+
+def baseline_predictions(store: Store, task: str, protocol: str) -> dict[str, dict[str, np.ndarray]]:
+    """{baseline: {"val" | "test": predictions in the task's row order}} for constant, entity_mean and label_history."""
+    info = store.tasks[task]
+    train = store.task_targets(task, "train")
+    prior = float(np.nanmean(train))
+    select = task_metrics(info.task_type, float(np.nanstd(train, ddof=1)))[0]
+    val_target = store.task_targets(task, "val")
+    known = ~np.isnan(val_target)
+    pools = entity_pools(store, task)
+
+    def predict(pool: LabelPool, last_k: int | None) -> dict[str, np.ndarray]:
+        return {s: history_mean(pool, SPLITS.index(s), last_k, protocol, info.timedelta_s, prior) for s in SPLITS[1:]}
+
+    def best_on_validation(lengths: tuple[int | None, ...]) -> dict[str, np.ndarray] | None:
+        best, best_score = None, float("nan")
+        for pool in pools:
+            for last_k in lengths:
+                candidate = predict(pool, last_k)
+                value = select.compute(val_target[known], candidate["val"][known])
+                if best is None or select.better(value, best_score):
+                    best, best_score = candidate, value
+        return best
+
+    constant = {s: np.full(len(store.task_rows(task, s)), prior) for s in SPLITS[1:]}
+    return {
+        "constant": constant,
+        "entity_mean": best_on_validation((None,)) or constant,
+        "label_history": best_on_validation(HISTORY_LENGTHS) or constant,
+    }

@@ -1,0 +1,76 @@
+"""python -m experiments.report: fits, figures and report.html of a run, from its results alone."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import hydra
+import pandas as pd
+from omegaconf import DictConfig
+
+from analysis.envelope import lower_envelope
+from analysis.errors import AnalysisError
+from analysis.figures import plot_grid, plot_scaling, plot_transfer, save_figure
+from analysis.power_law import PowerLawFit, fit_power_law
+from analysis.report import write_report
+from analysis.results import read_results
+from experiments.errors import ExperimentError, user_errors
+
+AXES = ("num_databases", "tokens")
+
+
+def fit_laws(results: pd.DataFrame) -> dict[str, PowerLawFit | str]:
+    """Per axis, the power law of the lower envelope with its last point held out, or why there is none."""
+    laws: dict[str, PowerLawFit | str] = {}
+    for axis in AXES:
+        points = lower_envelope(results, over=axis)
+        try:
+            laws[axis] = fit_power_law(points["x"].to_numpy(), points["loss"].to_numpy(), holdout=1)
+        except AnalysisError as error:
+            laws[axis] = str(error)
+    return laws
+
+
+def make_report(run_dir: Path) -> Path:
+    """Writes results.parquet, fits.json, figures/ (PNG and SVG) and report.html of a run; returns the report.
+
+    Raises:
+        ExperimentError: if the folder holds no finished cell.
+    """
+    if not any((run_dir / "results").glob("*.parquet")):
+        raise ExperimentError(f"{run_dir} holds no finished cell (results/*.parquet); run experiments.scaling first")
+    results = read_results(run_dir)
+    _replace(run_dir / "results.parquet", lambda path: results.to_parquet(path, index=False))
+
+    laws = fit_laws(results)
+    fits = {axis: law if isinstance(law, str) else law.to_dict() for axis, law in laws.items()}
+    fits = {axis: {"error": fit} if isinstance(fit, str) else fit for axis, fit in fits.items()}
+    _replace(run_dir / "fits.json", lambda path: path.write_text(json.dumps(fits, indent=1)))
+
+    figures = run_dir / "figures"
+    figures.mkdir(exist_ok=True)
+    for axis, law in laws.items():
+        fit = None if isinstance(law, str) else law
+        save_figure(plot_scaling(results, fit, axis=axis).figure, figures / f"scaling_{axis}")
+    save_figure(plot_grid(results).figure, figures / "grid")
+    if (run_dir / "transfer.csv").exists():
+        save_figure(plot_transfer(pd.read_csv(run_dir / "transfer.csv")).figure, figures / "transfer")
+    return write_report(run_dir)
+
+
+def _replace(path: Path, write) -> None:
+    temporary = path.with_name(f".{path.name}.tmp")
+    write(temporary)
+    os.replace(temporary, path)
+
+
+@hydra.main(version_base="1.3", config_path="../conf", config_name="report")
+def main(cfg: DictConfig) -> None:
+    with user_errors():
+        print(make_report(Path(cfg.run)))
+
+
+if __name__ == "__main__":
+    main()

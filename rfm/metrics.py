@@ -1,0 +1,68 @@
+"""Metrics of a prediction task, each with its direction, so that model selection cannot guess it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.metrics import mean_absolute_error, r2_score, roc_auc_score
+
+from rfm.errors import RfmError
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One number of a prediction against its target; `higher_is_better` says how to compare two of them."""
+
+    name: str
+    higher_is_better: bool
+    compute: Callable[[np.ndarray, np.ndarray], float]
+
+    def better(self, a: float, b: float) -> bool:
+        """True if score `a` is strictly better than score `b`; a NaN is never better."""
+        return bool(a > b if self.higher_is_better else a < b) or bool(np.isnan(b) and not np.isnan(a))
+
+
+def _auroc(target: np.ndarray, prediction: np.ndarray) -> float:
+    if np.unique(target).size < 2:
+        return float("nan")  # one class only: the area is undefined
+    return 100.0 * float(roc_auc_score(target, prediction))
+
+
+def task_metrics(task_type: str, train_std: float) -> tuple[Metric, ...]:
+    """The metrics of a task type; the first selects models.
+
+    AUROC and R² are in percent, as in the paper's tables. NMAE is MAE / `train_std`, the standard deviation
+    (ddof=1) of the train targets, as relbench defines it.
+
+    Raises:
+        RfmError: for a task type without metrics.
+    """
+    if task_type == "binary_classification":
+        return (Metric("auroc", True, _auroc),)
+    if task_type == "regression":
+        return (
+            Metric("r2", True, lambda y, p: 100.0 * float(r2_score(y, p))),
+            Metric("mae", False, lambda y, p: float(mean_absolute_error(y, p))),
+            Metric("nmae", False, lambda y, p: float(mean_absolute_error(y, p) / train_std)),
+        )
+    raise RfmError(f"task type {task_type!r} has no metrics here; supported: binary_classification, regression")
+
+
+def score(task_type: str, target: np.ndarray, prediction: np.ndarray, train_std: float) -> dict[str, float]:
+    """Every metric of the task type over all rows.
+
+    Args:
+        target, prediction: float (rows,); rows with a hidden (NaN) target are left out.
+        train_std: standard deviation (ddof=1) of the train targets.
+
+    Raises:
+        RfmError: if lengths differ, or a prediction is not finite.
+    """
+    if target.shape != prediction.shape:
+        raise RfmError(f"{prediction.shape[0]} predictions for {target.shape[0]} rows; one for each row is needed")
+    if not np.isfinite(prediction).all():
+        raise RfmError(f"{int((~np.isfinite(prediction)).sum())} predictions are not finite")
+    known = ~np.isnan(target)
+    return {m.name: m.compute(target[known], prediction[known]) for m in task_metrics(task_type, train_std)}
