@@ -1,0 +1,87 @@
+"""The relational transformer: a token is one non-missing cell, keys between tables are attention masks.
+
+Parameter names are those of the released weights (paper, section 5). Axes: B sequences, L cells, D model width.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from rfm.batch import Batch
+from rfm.model.attention import MaskedAttention, RMSNorm
+from rfm.model.config import ModelConfig
+from rfm.model.embedding import TYPES, embed_cells
+from rfm.model.masks import AttentionBias, RelationalMasks
+
+ATTENTIONS = ("col", "feat", "nbr")  # their order in a block
+
+
+class FeedForward(nn.Module):
+    """SwiGLU: w2(silu(w1 x) * w3 x), no biases."""
+
+    def __init__(self, d_model: int, d_ff: int) -> None:
+        super().__init__()
+        self.w1 = nn.Linear(d_model, d_ff, bias=False)
+        self.w2 = nn.Linear(d_ff, d_model, bias=False)
+        self.w3 = nn.Linear(d_model, d_ff, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., D) -> (..., D)."""
+        return self.w2(F.silu(self.w1(x)) * self.w3(x))
+
+
+class Block(nn.Module):
+    """Column, feature and neighbour attention, then a feed-forward layer; each pre-norm with a residual."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.norms = nn.ModuleDict({name: RMSNorm(config.d_model) for name in (*ATTENTIONS, "ffn")})
+        self.attns = nn.ModuleDict({name: MaskedAttention(config.d_model, config.num_heads) for name in ATTENTIONS})
+        self.ffn = FeedForward(config.d_model, config.d_ff)
+
+    def forward(self, x: Tensor, masks: dict[str, AttentionBias]) -> Tensor:
+        """x (B, L, D) -> (B, L, D)."""
+        for name in ATTENTIONS:
+            x = x + self.attns[name](self.norms[name](x), masks[name])
+        return x + self.ffn(self.norms["ffn"](x))
+
+
+class RelationalTransformer(nn.Module):
+    """Batch of contexts -> one vector per cell -> predictions of every type (paper, section 5)."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        d_model, d_text = config.d_model, config.d_text
+        widths = {name: d_text if name == "text" else 1 for name in TYPES}
+        self.enc_dict = nn.ModuleDict({t: nn.Linear(w, d_model) for t, w in (widths | {"col_name": d_text}).items()})
+        self.dec_dict = nn.ModuleDict({t: nn.Linear(d_model, w) for t, w in widths.items()})
+        self.norm_dict = nn.ModuleDict({name: RMSNorm(d_model) for name in (*TYPES, "col_name")})
+        self.mask_embs = nn.ParameterDict({t: nn.Parameter(torch.randn(d_model)) for t in TYPES})
+        self.blocks = nn.ModuleList([Block(config) for _ in range(config.num_blocks)])
+        self.norm_out = RMSNorm(d_model)
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Hidden vectors (B, L, D), after the last norm; zeros on padding. Masked values are not read."""
+        x = embed_cells(batch, self.enc_dict, self.norm_dict, self.mask_embs)
+        dtype = _compute_dtype(x)
+        masks = RelationalMasks.from_batch(batch)
+        biases = {name: AttentionBias.from_mask(getattr(masks, name), dtype) for name in ATTENTIONS}
+        for block in self.blocks:
+            x = block(x, biases)
+        return self.norm_out(x)
+
+    def decode(self, hidden: Tensor) -> dict[str, Tensor]:
+        """Predictions of every type at the given positions: (..., D) -> type -> (..., 1), or (..., d_text) for text.
+
+        Numbers and datetimes are standardised values, booleans are logits.
+        """
+        return {name: decoder(hidden) for name, decoder in self.dec_dict.items()}
+
+
+def _compute_dtype(x: Tensor) -> torch.dtype:
+    """The dtype in which attention runs on x: autocast's, if it is on."""
+    kind = x.device.type
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
