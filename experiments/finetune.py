@@ -1,0 +1,52 @@
+"""A short supervised training of a checkpoint on the train labels of one task."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from omegaconf import DictConfig
+
+from experiments.training import train
+from rfm.datamodule import TaskData
+from rfm.model import RelationalTransformer
+from rfm.module import OptimConfig, PretrainModule, ScheduleConfig
+from rfm.store import Store, TextTable
+
+if TYPE_CHECKING:
+    from experiments.transfer import TransferProtocol
+
+
+def finetune(
+    model: RelationalTransformer,
+    store: Store,
+    texts: TextTable,
+    task: str,
+    how: TransferProtocol,
+    cfg: DictConfig,
+    *,
+    steps: int,
+    lr: float,
+) -> RelationalTransformer:
+    """Trains `model` in place for `steps` batches of train seeds (half of them in decay) and returns it.
+
+    Contexts follow the protocol and policy of the evaluation; validation and test labels are never targets.
+    """
+    schedule = ScheduleConfig("wsd", max_steps=steps, warmup_steps=max(1, steps // 10), decay_steps=max(1, steps // 2))
+    module = PretrainModule(model.config, OptimConfig(lr, cfg.weight_decay, tuple(cfg.betas)), schedule)
+    module.model.load_state_dict(model.state_dict())
+    data = TaskData(
+        store,
+        texts,
+        task,
+        protocol=how.protocol,
+        policy=how.policy,
+        ctx_len=how.ctx_len,
+        max_bfs_width=how.max_bfs_width,
+        batch_size=how.batch_size,
+        seed=how.seed,
+    )
+    with tempfile.TemporaryDirectory() as scratch:
+        train(module, data, cfg, max_steps=steps, directory=Path(scratch))
+    return module.model

@@ -1,0 +1,25 @@
+"""Process-wide settings that an entry point makes before it works."""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+
+import torch
+
+
+def set_threads(threads: int | None) -> int:
+    """Sets torch's threads to `threads`, or to the cores this process may use; returns the number."""
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+    number = threads or available
+    torch.set_num_threads(number)
+    return number
+
+
+def quiet_libraries() -> None:
+    """Keeps start-up notes of Lightning and Weights & Biases out of a run of many short trainings."""
+    os.environ.setdefault("WANDB_SILENT", "true")
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")

@@ -1,0 +1,177 @@
+"""python -m experiments.scaling: from nothing to scaling curves, fitted laws, a transfer table and a report.
+
+Each stage skips what is complete on disk, so the same command continues an interrupted run.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import hydra
+import pandas as pd
+from omegaconf import DictConfig, OmegaConf
+
+from analysis.results import loss_grid, read_results
+from experiments.errors import ExperimentError, user_errors
+from experiments.generate import generate, prior_from
+from experiments.grid import Cell, Grid
+from experiments.provenance import RunRecord
+from experiments.report import make_report
+from experiments.runtime import quiet_libraries, set_threads
+from experiments.transfer import TransferProtocol, choose_tasks, open_dataset, print_table, transfer_table
+from rfm.checkpoint import load_checkpoint
+from rfm.model import ModelConfig
+from rfm.seeds import validation_seeds
+from rfm.store import Store, TextTable, build_stores
+
+
+def check_config(cfg: DictConfig) -> None:
+    """Refuses a grid that cannot be run or fitted, naming every offending key at once.
+
+    Raises:
+        ExperimentError: with all complaints in one line.
+    """
+    complaints = []
+    for key, values in (("corpus.num_databases", cfg.corpus.num_databases), ("grid.tokens", cfg.grid.tokens)):
+        if not values or min(values) < 1 or len(set(values)) != len(values):
+            complaints.append(f"{key} must be distinct positive numbers, got {list(values)}")
+    if cfg.corpus.num_validation < 1:
+        complaints.append(f"corpus.num_validation must be at least 1, got {cfg.corpus.num_validation}")
+    if cfg.grid.schedule not in ("wsd", "one_cycle"):
+        complaints.append(f"grid.schedule must be wsd or one_cycle, got {cfg.grid.schedule!r}")
+    if not 0 < cfg.grid.decay_frac < 1:
+        complaints.append(f"grid.decay_frac must lie in (0, 1), got {cfg.grid.decay_frac}")
+    if not 0 <= cfg.train.mask_frac < 1:
+        complaints.append(f"train.mask_frac must lie in [0, 1), got {cfg.train.mask_frac}")
+    if cfg.transfer.protocol not in ("paper", "temporal", "relbench"):
+        complaints.append(f"transfer.protocol must be paper, temporal or relbench, got {cfg.transfer.protocol!r}")
+    if cfg.logger.wandb not in ("online", "offline", "disabled"):
+        complaints.append(f"logger.wandb must be online, offline or disabled, got {cfg.logger.wandb!r}")
+    if complaints:
+        raise ExperimentError("; ".join(complaints))
+
+
+def identity(cfg: DictConfig) -> dict:
+    """What the results in a run folder depend on; the grid's axes may be extended later."""
+    tree = OmegaConf.to_container(cfg, resolve=True)
+    keys = ("prior", "model", "train", "validation", "transfer", "seed", "text_model", "profile_name")
+    shared = {key: tree[key] for key in keys}
+    corpus = {k: v for k, v in tree["corpus"].items() if k != "num_databases"}
+    return shared | {"corpus": corpus, "schedule": tree["grid"]["schedule"], "decay_frac": tree["grid"]["decay_frac"]}
+
+
+def make_corpora(cfg: DictConfig, run_dir: Path) -> tuple[list[Path], list[Path]]:
+    """The training pool (as many as the largest N) and the held-out validation databases."""
+    common = dict(prior=prior_from(cfg.prior), max_fkeys=cfg.corpus.max_fkeys, workers=cfg.workers)
+    largest = max(cfg.corpus.num_databases)
+    first, first_validation = cfg.corpus.first_seed, cfg.corpus.first_validation_seed
+    training = generate(run_dir / "corpus" / "train", count=largest, first_seed=first, **common)
+    held_out = generate(
+        run_dir / "corpus" / "validation", count=cfg.corpus.num_validation, first_seed=first_validation, **common
+    )
+    both = {p.name for p in training} & {p.name for p in held_out}
+    if both:
+        raise ExperimentError(
+            f"corpus.first_validation_seed={first_validation} makes {sorted(both)[0]} part of both pools; "
+            "move it beyond the training seeds"
+        )
+    return training, held_out
+
+
+def build_pools(cfg: DictConfig, run_dir: Path) -> tuple[list[Store], list[Store], TextTable]:
+    """Stores of both pools, with one text table."""
+    training, held_out = make_corpora(cfg, run_dir)
+    stores, texts = build_stores([*training, *held_out], run_dir / "store", text_model=cfg.text_model)
+    return stores[: len(training)], stores[len(training) :], texts
+
+
+def best_cell(grid: Grid, results: pd.DataFrame) -> Cell:
+    """The cell with the lowest validation loss on held-out synthetic databases; no real data decides it."""
+    losses = results[(results["dataset"] == "synthetic-val") & (results["metric"] == "loss")]
+    best = losses.loc[losses["value"].idxmin()]
+    return next(c for c in grid.cells() if (c.num_databases, c.tokens) == (best["num_databases"], best["tokens"]))
+
+
+def run_transfer(cfg: DictConfig, run_dir: Path, grid: Grid, cell: Cell) -> pd.DataFrame:
+    """transfer.csv: the cell's checkpoint on every task of every dataset, beside the baselines."""
+    path = run_dir / "transfer.csv"
+    if path.exists():
+        return pd.read_csv(path)
+    model = load_checkpoint(grid.checkpoint_path(cell))
+    how = TransferProtocol(
+        cfg.transfer.protocol,
+        cfg.transfer.policy,
+        cfg.train.ctx_len,
+        cfg.train.max_bfs_width,
+        cfg.train.batch_size,
+        cfg.seed,
+    )
+    tables = []
+    for name in cfg.transfer.datasets:
+        store, texts = open_dataset(name, run_dir / "store-real", cfg.text_model)
+        tables.append(
+            transfer_table(
+                model,
+                store,
+                texts,
+                choose_tasks(store, cfg.transfer.tasks),
+                how,
+                train_cfg=cfg.train,
+                finetune_steps=cfg.transfer.finetune_steps,
+                finetune_lr=cfg.transfer.finetune_lr,
+                num_databases=cell.num_databases,
+                tokens=cell.tokens,
+                seed=cfg.seed,
+            )
+        )
+    table = pd.concat(tables, ignore_index=True)
+    table.to_csv(path.with_suffix(".tmp"), index=False)
+    path.with_suffix(".tmp").replace(path)
+    return table
+
+
+def run(cfg: DictConfig) -> Path:
+    """Every stage of a scaling run; returns the report's path."""
+    check_config(cfg)
+    run_dir = Path(cfg.run.dir)
+    set_threads(cfg.threads)
+    quiet_libraries()
+    record = RunRecord(
+        run_dir,
+        identity(cfg),
+        profile=cfg.profile_name,
+        prior=cfg.prior.name,
+        seed=cfg.seed,
+        model=OmegaConf.to_container(cfg.model),
+        protocol=cfg.transfer.protocol,
+    )
+    with record.stage("corpora and stores"):
+        training, held_out, texts = build_pools(cfg, run_dir)
+    seeds = validation_seeds(held_out, cfg.validation.tasks_per_database, cfg.validation.rows_per_task, seed=cfg.seed)
+    model = ModelConfig.from_dict(OmegaConf.to_container(cfg.model))
+    grid = Grid(run_dir, training, held_out, seeds, texts, model, cfg)
+    with record.stage("pretraining grid"):
+        grid.run()
+    results = read_results(run_dir)
+    best = best_cell(grid, results)
+    record.note(best_checkpoint=str(grid.checkpoint_path(best).relative_to(run_dir)))
+    with record.stage("transfer"):
+        table = run_transfer(cfg, run_dir, grid, best)
+    with record.stage("laws, figures, report"):
+        report = make_report(run_dir)
+    print("\nValidation loss on held-out synthetic databases (rows N, columns S in tokens)")
+    print(loss_grid(results).round(4).to_string())
+    print(f"\nTransfer of {best.name}, protocol {cfg.transfer.protocol}; AUROC and R² in percent")
+    print_table(table)
+    print(f"\n{report}")
+    return report
+
+
+@hydra.main(version_base="1.3", config_path="../conf", config_name="scaling")
+def main(cfg: DictConfig) -> None:
+    with user_errors():
+        run(cfg)
+
+
+if __name__ == "__main__":
+    main()

