@@ -12,18 +12,18 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig
 
 from analysis.results import write_rows
+from experiments.pretrain import make_schedule, pretrain
 from experiments.provenance import git_commit
-from experiments.training import make_loggers, train
+from experiments.training import make_loggers
 from rfm.checkpoint import save_checkpoint
-from rfm.datamodule import PretrainData
 from rfm.model import ModelConfig
-from rfm.module import OptimConfig, PretrainModule, ScheduleConfig
+from rfm.module import PretrainModule, ScheduleConfig
 from rfm.predict import validation_loss
 from rfm.store import Store, TextTable
 
@@ -73,9 +73,6 @@ class Grid:
     def is_done(self, cell: Cell) -> bool:
         return self.result_path(cell).exists()
 
-    def decay_steps(self, cell: Cell) -> int:
-        return max(1, round(self.cfg.grid.decay_frac * cell.steps))
-
     def run(self) -> None:
         """Trains and measures every cell that is not finished yet."""
         cells = list(self.cells())
@@ -88,54 +85,39 @@ class Grid:
             self._measure(cell, module, time.perf_counter() - start)
 
     def _train_cell(self, cell: Cell) -> PretrainModule:
+        decay_steps = self._decay_steps(cell)
+        schedule = make_schedule(self.cfg.grid.schedule, cell.steps, decay_steps, self.cfg.train)
+        start = None
+        if self.cfg.grid.schedule == "wsd":
+            start = self._extend_trunk(cell.num_databases, cell.steps - decay_steps)
         loggers = make_loggers(self.run_dir, cell.name, self.cfg.logger.wandb)
-        if self.cfg.grid.schedule == "one_cycle":
-            schedule = ScheduleConfig("one_cycle", max_steps=cell.steps)
-            return self._fit(cell, schedule, self.run_dir / "training" / cell.name, None, loggers)
-        branch_step = cell.steps - self.decay_steps(cell)
-        trunk = self._extend_trunk(cell.num_databases, branch_step)
-        schedule = ScheduleConfig(
-            "wsd", max_steps=cell.steps, warmup_steps=self.cfg.train.warmup_steps, decay_steps=self.decay_steps(cell)
-        )
-        return self._fit(cell, schedule, self.run_dir / "training" / cell.name, trunk, loggers)
+        return self._pretrain(cell.num_databases, schedule, cell.name, start=start, loggers=loggers)
 
     def _extend_trunk(self, num_databases: int, until: int) -> Path:
         """The trunk's checkpoint at step `until`, trained on from the newest one before it."""
-        directory = self.run_dir / "training" / f"n{num_databases}-trunk"
-        path = directory / f"step-{until}.ckpt"
+        name = f"n{num_databases}-trunk"
+        path = self.run_dir / "training" / name / f"step-{until}.ckpt"
         if not path.exists():
-            schedule = ScheduleConfig("wsd", max_steps=until, warmup_steps=self.cfg.train.warmup_steps, decay_steps=0)
-            cell = Cell(num_databases, until, 0)
-            loggers = make_loggers(self.run_dir, f"n{num_databases}-trunk", "disabled")
-            self._fit(cell, schedule, directory, None, loggers)
+            schedule = make_schedule("wsd", until, 0, self.cfg.train)
+            branches = [c.steps - self._decay_steps(c) for c in self.cells()]
+            loggers = make_loggers(self.run_dir, name, "disabled")
+            self._pretrain(num_databases, schedule, name, keep=branches, loggers=loggers)
         return path
 
-    def _fit(
-        self, cell: Cell, schedule: ScheduleConfig, directory: Path, start: Path | None, loggers: Sequence[Logger]
-    ) -> PretrainModule:
-        cfg = self.cfg.train
-        module = PretrainModule(self.model, OptimConfig(cfg.lr, cfg.weight_decay, tuple(cfg.betas)), schedule)
-        data = PretrainData(
-            self.train_stores[: cell.num_databases],
+    def _pretrain(self, num_databases: int, schedule: ScheduleConfig, name: str, **how: Any) -> PretrainModule:
+        return pretrain(
+            self.train_stores[:num_databases],
             self.texts,
-            ctx_len=cfg.ctx_len,
-            batch_size=cfg.batch_size,
-            max_bfs_width=cfg.max_bfs_width,
-            mask_frac=cfg.mask_frac,
+            self.model,
+            schedule,
+            self.cfg.train,
             seed=self.cfg.seed,
+            directory=self.run_dir / "training" / name,
+            **how,
         )
-        branch_steps = [c.steps - self.decay_steps(c) for c in self.cells()]
-        train(
-            module,
-            data,
-            cfg,
-            max_steps=cell.steps,
-            directory=directory,
-            keep=branch_steps if schedule.decay_steps == 0 else [],
-            start=start,
-            loggers=loggers,
-        )
-        return module
+
+    def _decay_steps(self, cell: Cell) -> int:
+        return max(1, round(self.cfg.grid.decay_frac * cell.steps))
 
     def _measure(self, cell: Cell, module: PretrainModule, wall_s: float) -> None:
         losses = validation_loss(

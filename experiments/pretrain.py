@@ -1,0 +1,105 @@
+"""python -m experiments.pretrain: one pretraining run over a corpus, resumable, ending in a checkpoint to share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import hydra
+from lightning.pytorch.loggers import Logger
+from omegaconf import DictConfig, OmegaConf
+
+import plurel
+from experiments.errors import ExperimentError, user_errors
+from experiments.provenance import RunRecord
+from experiments.runtime import quiet_libraries, set_threads
+from experiments.training import make_loggers, train
+from rfm.checkpoint import save_checkpoint
+from rfm.datamodule import PretrainData
+from rfm.model import ModelConfig
+from rfm.module import OptimConfig, PretrainModule, ScheduleConfig
+from rfm.store import Store, TextTable, build_stores
+
+
+def make_schedule(name: str, max_steps: int, decay_steps: int, cfg: DictConfig) -> ScheduleConfig:
+    """The learning-rate schedule of one training; `cfg` is the `train` group."""
+    if name == "one_cycle":
+        return ScheduleConfig("one_cycle", max_steps=max_steps)
+    return ScheduleConfig("wsd", max_steps=max_steps, warmup_steps=cfg.warmup_steps, decay_steps=decay_steps)
+
+
+def pretrain(
+    stores: Sequence[Store],
+    texts: TextTable,
+    model: ModelConfig,
+    schedule: ScheduleConfig,
+    cfg: DictConfig,
+    *,
+    seed: int,
+    directory: Path,
+    keep: Sequence[int] = (),
+    start: Path | None = None,
+    loggers: Sequence[Logger] = (),
+) -> PretrainModule:
+    """Trains from the newest checkpoint in `directory` (or from `start`, or from new weights) to schedule.max_steps.
+
+    Args:
+        cfg: the `train` configuration group.
+        keep: steps whose resumable checkpoints stay.
+    """
+    module = PretrainModule(model, OptimConfig(cfg.lr, cfg.weight_decay, tuple(cfg.betas)), schedule, seed=seed)
+    data = PretrainData(
+        stores,
+        texts,
+        ctx_len=cfg.ctx_len,
+        batch_size=cfg.batch_size,
+        max_bfs_width=cfg.max_bfs_width,
+        mask_frac=cfg.mask_frac,
+        seed=seed,
+    )
+    train(
+        module, data, cfg, max_steps=schedule.max_steps, directory=directory, keep=keep, start=start, loggers=loggers
+    )
+    return module
+
+
+def run(cfg: DictConfig) -> Path:
+    """Builds the corpus' stores, pretrains, and returns the folder of the checkpoint."""
+    run_dir = Path(cfg.run.dir)
+    set_threads(cfg.threads)
+    quiet_libraries()
+    folders = plurel.load_corpus(Path(cfg.corpus.path))
+    if cfg.corpus.num_databases is not None and cfg.corpus.num_databases > len(folders):
+        raise ExperimentError(
+            f"corpus.num_databases={cfg.corpus.num_databases}, but {cfg.corpus.path} holds {len(folders)}; "
+            "extend it with experiments.generate"
+        )
+    tree = OmegaConf.to_container(cfg, resolve=True)
+    facts = {key: tree[key] for key in ("prior", "model", "train", "schedule", "max_steps", "decay_frac", "seed", "corpus")}
+    record = RunRecord(run_dir, facts, profile="pretrain", prior=cfg.prior.name, seed=cfg.seed, model=tree["model"])
+    with record.stage("stores"):
+        stores, texts = build_stores(folders[: cfg.corpus.num_databases], run_dir / "store", text_model=cfg.text_model)
+    schedule = make_schedule(cfg.schedule, cfg.max_steps, max(1, round(cfg.decay_frac * cfg.max_steps)), cfg.train)
+    with record.stage("pretraining"):
+        module = pretrain(
+            stores,
+            texts,
+            ModelConfig.from_dict(tree["model"]),
+            schedule,
+            cfg.train,
+            seed=cfg.seed,
+            directory=run_dir / "training",
+            loggers=make_loggers(run_dir, run_dir.name, cfg.logger.wandb),
+        )
+    save_checkpoint(module.model, run_dir / "checkpoint")
+    return run_dir / "checkpoint"
+
+
+@hydra.main(version_base="1.3", config_path="../conf", config_name="pretrain")
+def main(cfg: DictConfig) -> None:
+    with user_errors():
+        print(run(cfg))
+
+
+if __name__ == "__main__":
+    main()
