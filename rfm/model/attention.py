@@ -15,8 +15,8 @@ NORM_EPS = 1.1920929e-07  # float32 machine epsilon; fixed, so that the dtype do
 
 
 def rms_normalise(x: Tensor) -> Tensor:
-    """x / sqrt(mean(x², last axis) + eps), without a gain."""
-    return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + NORM_EPS)
+    """x / sqrt(mean(x², last axis) + eps), without a gain; summed in float32 also if x is narrower."""
+    return F.rms_norm(x, x.shape[-1:], None, NORM_EPS)
 
 
 class RMSNorm(nn.Module):
@@ -28,7 +28,7 @@ class RMSNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Same shape as `x`."""
-        return F.rms_norm(x, self.weight.shape, self.weight, NORM_EPS)
+        return rms_normalise(x) * self.weight.to(x.dtype)
 
 
 class MaskedAttention(nn.Module):
@@ -49,8 +49,10 @@ class MaskedAttention(nn.Module):
         batch, length, width = x.shape
         # one product for the three projections: a narrow model is bound by calls and memory, not by arithmetic
         packed = F.linear(x, torch.cat([self.wq.weight, self.wk.weight, self.wv.weight]))  # (B, L, 3D)
-        q, k, v = packed.view(batch, length, 3, self.num_heads, -1).unbind(2)  # each (B, L, H, D/H)
-        q, k = self.q_norm(q).to(v.dtype), self.k_norm(k).to(v.dtype)  # autocast norms in float32
+        heads = packed.view(batch, length, 3, self.num_heads, -1)  # (B, L, 3, H, D/H)
+        q, k = rms_normalise(heads[:, :, :2]).unbind(2)
+        # q·g_q and k·g_k meet only in their product, so that both gains fit on the query
+        q, v = q * (self.q_norm.weight * self.k_norm.weight).to(q.dtype), heads[:, :, 2]
         joined = F.scaled_dot_product_attention(
             q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), attn_mask=mask.bias
         )  # (B, H, L, D/H)

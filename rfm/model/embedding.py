@@ -1,6 +1,6 @@
 """Cells of a batch as vectors: the column's name plus the value, or a learned vector where the value is hidden.
 
-Axes: B sequences, L cells, U unique strings of the batch, T types (number, text, datetime, boolean), D model width.
+Axes: B sequences, L cells, U unique strings of the batch, T types (number, text, datetime, boolean), D model dtype.
 """
 
 from __future__ import annotations
@@ -21,15 +21,16 @@ def embed_cells(batch: Batch, enc: nn.ModuleDict, norm: nn.ModuleDict, mask_embs
 
     The value of a masked cell is not read (paper, section 5).
     """
-    texts = batch.text_embeddings.to(enc["text"].weight.dtype)
+    dtype = enc["text"].weight.dtype
+    texts = batch.text_embeddings.to(dtype)
     names = norm["col_name"](enc["col_name"](texts))  # (U, D): each unique string is projected once, then gathered
     strings = norm["text"](enc["text"](texts))  # (U, D)
 
     visible = ~(batch.is_masked | batch.is_padding)
     is_text = batch.sem_type == TEXT
-    one_hot = F.one_hot(batch.sem_type.long(), len(TYPES)).to(names.dtype)  # (B, L, T)
+    one_hot = F.one_hot(batch.sem_type.long(), len(TYPES)).to(dtype)  # (B, L, T)
     scalar_type = one_hot * (visible & ~is_text)[..., None]
-    value = torch.where(visible & ~is_text, batch.value, 0).to(names.dtype)
+    value = torch.where(visible & ~is_text, batch.value, 0).to(dtype)
     # float32 whatever the precision: bfloat16 would keep 8 bits of a value
     with torch.autocast(batch.value.device.type, enabled=False):
         scalars = rms_normalise(
@@ -44,5 +45,5 @@ def embed_cells(batch: Batch, enc: nn.ModuleDict, norm: nn.ModuleDict, mask_embs
 def _per_type(modules: nn.ModuleDict, parameter: str) -> Tensor:
     """(T, D): one row for each type; zeros for text, whose encoder reads a vector instead of one number."""
     rows = [getattr(modules[t], parameter).flatten() if t != "text" else None for t in TYPES]
-    width = next(row for row in rows if row is not None)
-    return torch.stack([torch.zeros_like(width) if row is None else row for row in rows])
+    number = rows[0]
+    return torch.stack([torch.zeros_like(number) if row is None else row for row in rows])
