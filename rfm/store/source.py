@@ -1,0 +1,191 @@
+"""A RelBench-3 folder, read strictly: its manifests, its parquet files, its fingerprint."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import relbench
+import yaml
+from relbench.manifest import DatasetManifest, TaskManifest, validate_dataset_manifest
+
+from rfm.errors import RfmError
+from rfm.store.columns import is_time_type
+from rfm.store.format import FORMAT_VERSION, LABEL_PREFIX, SPLITS
+
+
+@dataclass(frozen=True)
+class Source:
+    """A folder whose manifests are read and checked; no parquet file is read yet."""
+
+    path: Path
+    manifest: DatasetManifest
+    tasks: dict[str, TaskManifest]
+
+    @property
+    def name(self) -> str:
+        return self.manifest.name
+
+    def table_path(self, table: str) -> Path:
+        return self.path / "db" / f"{table}.parquet"
+
+    def label_path(self, task: str, split: str) -> Path:
+        return self.path / "tasks" / task / f"{split}.parquet"
+
+    def timestamp(self, which: str) -> pd.Timestamp:
+        """The `val` or `test` timestamp."""
+        text = getattr(self.manifest, f"{which}_timestamp")
+        try:
+            return pd.Timestamp(text)
+        except ValueError:
+            raise RfmError(f"{self.path / 'manifest.yaml'}: {which}_timestamp {text!r} is not a date") from None
+
+
+def open_source(name_or_path: str | Path) -> Source:
+    """Opens a folder, or fetches a dataset of the RelBench Hub by its name.
+
+    Raises:
+        RfmError: neither a folder nor reachable on the Hub; a manifest that is missing, damaged or does not fit.
+    """
+    path = Path(name_or_path).expanduser()
+    if not path.is_dir():
+        path = _fetch(str(name_or_path))
+    manifest = _load_manifest(DatasetManifest, path / "manifest.yaml")
+    if not manifest.tables:
+        raise RfmError(f"{path / 'manifest.yaml'} lists no tables")
+    if Path(manifest.name).name != manifest.name or manifest.name in ("", ".", "..", "texts"):
+        raise RfmError(f"{path / 'manifest.yaml'}: name {manifest.name!r} cannot be the name of a store's folder")
+    tasks = {
+        folder.name: _load_task(folder / "manifest.yaml")
+        for folder in sorted((path / "tasks").glob("*/"))
+        if (folder / "manifest.yaml").exists()
+    }
+    source = Source(path, manifest, tasks)
+    _check_tables(source)
+    for task, task_manifest in tasks.items():
+        _check_removed_columns(source, task, task_manifest)
+    return source
+
+
+def fingerprint(source: Source, text_model: str) -> str:
+    """Hash of everything that shapes a store: the content of each file read, the format version and the text model."""
+    digest = hashlib.sha256(f"{FORMAT_VERSION}\n{text_model}\n".encode())
+    files = [source.path / "manifest.yaml", *(source.table_path(table) for table in source.manifest.tables)]
+    for task in source.tasks:
+        files.append(source.path / "tasks" / task / "manifest.yaml")
+        files += [path for split in SPLITS if (path := source.label_path(task, split)).exists()]
+    for path in files:
+        with open(path, "rb") as file:
+            content = hashlib.file_digest(file, "sha256").hexdigest()
+        digest.update(f"{path.relative_to(source.path).as_posix()} {content}\n".encode())
+    return digest.hexdigest()
+
+
+def read_parquet(path: Path, what: str) -> pa.Table:
+    """One parquet file.
+
+    Raises:
+        RfmError: naming `what` and the file, when it is missing or damaged.
+    """
+    try:
+        return pq.read_table(path, partitioning=None)
+    except FileNotFoundError:
+        raise RfmError(f"{what}: no file {path}") from None
+    except (OSError, pa.ArrowException) as error:
+        raise RfmError(f"{what}: damaged parquet file {path} ({_first_line(error)})") from None
+
+
+def time_column(array: pa.ChunkedArray, what: str, column: str) -> pa.ChunkedArray:
+    """The array itself, once its type is that of a time column."""
+    if not is_time_type(array.type):
+        raise RfmError(f"{what}: time column {column!r} must be a timestamp or date, got {array.type}")
+    return array
+
+
+def unknown(kind: str, name: str, known: list[str], where: str) -> RfmError:
+    """The error for a name that does not exist, with the nearest one that does."""
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else f"; it has {', '.join(known) or 'none'}"
+    return RfmError(f"{where} has no {kind} {name!r}{hint}")
+
+
+def _fetch(name: str) -> Path:
+    if name.count("/") < 1 or name.startswith((".", "/", "~")):
+        raise RfmError(f"dataset {name!r}: no such folder, and not a Hub name of the form org/repo/dataset")
+    try:
+        return Path(relbench.load_dataset(name).dataset_dir)
+    except Exception as error:  # the Hub client has a wide tree of errors; each means the dataset is not to be had
+        raise RfmError(
+            f"dataset {name!r}: no such folder, and the RelBench Hub cannot provide it ({_first_line(error)})"
+        ) from error
+
+
+def _load_manifest(cls: type, path: Path) -> DatasetManifest | TaskManifest:
+    try:
+        return cls.load(path)
+    except FileNotFoundError:
+        raise RfmError(f"{path.parent} is not a RelBench-3 dataset: it has no {path.name}") from None
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RfmError(f"{path}: unreadable or damaged ({_first_line(error)})") from None
+    except (KeyError, TypeError, AttributeError) as error:
+        raise RfmError(f"{path}: not a RelBench-3 manifest ({type(error).__name__}: {_first_line(error)})") from None
+
+
+def _load_task(path: Path) -> TaskManifest:
+    """A task manifest. relbench ignores unknown keys; a misspelt `remove_columns` would leak labels unseen."""
+    manifest = _load_manifest(TaskManifest, path)
+    known = [f.name for f in dataclasses.fields(TaskManifest)]
+    for key in set(yaml.safe_load(path.read_text(encoding="utf-8"))) - set(known):
+        near = difflib.get_close_matches(str(key), known, n=1, cutoff=0.8)
+        if near:
+            raise RfmError(f"{path}: unknown key {key!r}; did you mean {near[0]!r}?")
+    try:
+        manifest.validate()
+    except ValueError as error:
+        raise RfmError(f"{path}: {_first_line(error)}") from None
+    return manifest
+
+
+def _check_tables(source: Source) -> None:
+    schemas = {}
+    for table, spec in source.manifest.tables.items():
+        if table.startswith(LABEL_PREFIX):
+            raise RfmError(f"{source.path}: table names may not start with {LABEL_PREFIX!r}, got {table!r}")
+        path = source.table_path(table)
+        try:
+            schemas[table] = pq.read_schema(path)
+        except FileNotFoundError:
+            raise RfmError(f"table {table!r}: no file {path}") from None
+        except (OSError, pa.ArrowException) as error:
+            raise RfmError(f"table {table!r}: damaged parquet file {path} ({_first_line(error)})") from None
+        names = schemas[table].names
+        for column in (name for name in names if names.count(name) > 1):
+            raise RfmError(f"table {table!r}: column {column!r} occurs twice in {path}")
+        for fkey, parent in spec.fkeys.items():
+            if parent in source.manifest.tables and source.manifest.tables[parent].pkey is None:
+                raise RfmError(f"table {table!r}: foreign key {fkey!r} names {parent!r}, which has no primary key")
+    try:
+        validate_dataset_manifest(source.manifest, source.path / "db")
+    except (ValueError, FileNotFoundError) as error:
+        raise RfmError(f"{source.path}: {_first_line(error)}") from None
+
+
+def _check_removed_columns(source: Source, task: str, manifest: TaskManifest) -> None:
+    where = f"task {task!r} of {source.name}: remove_columns"
+    for table, column in manifest.remove_columns:
+        if table not in source.manifest.tables:
+            raise unknown("table", table, list(source.manifest.tables), where)
+        names = pq.read_schema(source.table_path(table)).names
+        if column not in names:
+            raise unknown("column", column, names, f"{where}: table {table!r}")
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

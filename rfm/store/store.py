@@ -1,0 +1,146 @@
+"""A built store, memory-mapped and read only."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from rfm.errors import RfmError
+from rfm.store.format import META_NAME, SPLITS, STATS, Column, SemType, StoreMeta, TaskInfo, array_names
+from rfm.store.source import unknown
+
+
+class Store:
+    """One database: rows, cells, key graph and tasks. Arrays and numbering are described in `format.py`."""
+
+    row_table: np.ndarray
+    row_time: np.ndarray
+    row_split: np.ndarray
+    cell_offset: np.ndarray
+    cell_column: np.ndarray
+    cell_value: np.ndarray
+    cell_text: np.ndarray
+    parent_offset: np.ndarray
+    parent_row: np.ndarray
+    child_offset: np.ndarray
+    child_row: np.ndarray
+
+    def __init__(self, path: Path, meta: StoreMeta, arrays: dict[str, np.ndarray]) -> None:
+        self.path = path
+        self.name = meta.name
+        self.fingerprint = meta.fingerprint
+        self.text_table = meta.text_table
+        self.val_time = meta.val_time
+        self.test_time = meta.test_time
+        self.tables = {table.name: table for table in meta.tables}
+        self.columns: list[Column] = list(meta.columns)
+        self.tasks = {task.name: task for task in meta.tasks}
+        self.skipped_tasks = meta.skipped_tasks
+        for name, array in arrays.items():
+            if not name.startswith("task"):
+                setattr(self, name, array)
+        self._task_row = {t.name: arrays[f"task{i}_row"] for i, t in enumerate(meta.tasks)}
+        self._task_target = {t.name: arrays[f"task{i}_target"] for i, t in enumerate(meta.tasks)}
+        self.labels: dict[str, tuple[np.ndarray, np.ndarray]] = {
+            t.name: (arrays[f"task{i}_offset"], arrays[f"task{i}_label"])
+            for i, t in enumerate(meta.tasks)
+            if f"task{i}_offset" in arrays
+        }
+
+    @classmethod
+    def open(cls, path: Path | str) -> Store:
+        """Maps the arrays of a store folder.
+
+        Raises:
+            RfmError: no store, another format version, a missing or damaged array, or one of a wrong type or size.
+        """
+        path = Path(path)
+        meta = StoreMeta.load(path / META_NAME)
+        autocomplete = {i for i, task in enumerate(meta.tasks) if not meta_has_labels(task)}
+        names = array_names(len(meta.tasks), autocomplete)
+        if set(names) != set(meta.arrays):
+            raise RfmError(f"{path / META_NAME}: arrays {sorted(set(names) ^ set(meta.arrays))} missing or unknown")
+        return cls(path, meta, {name: _map(path / f"{name}.npy", *meta.arrays[name]) for name in names})
+
+    def __reduce__(self) -> tuple:
+        return Store.open, (self.path,)  # worker processes map the files instead of copying them
+
+    def __repr__(self) -> str:
+        return (
+            f"Store({self.name!r}, {len(self.row_table)} rows, {len(self.cell_column)} cells, {len(self.tasks)} tasks)"
+        )
+
+    def column_stats(self, which: str) -> tuple[np.ndarray, np.ndarray]:
+        """(mean, std), float64 (number of columns,), over the "whole" table or its "train" rows."""
+        if which not in STATS:
+            raise RfmError(f"statistics {which!r}: choose one of {', '.join(STATS)}")
+        pairs = np.array([column.stats[which] for column in self.columns], dtype=np.float64).reshape(-1, 2)
+        return pairs[:, 0].copy(), pairs[:, 1].copy()
+
+    def task(self, name: str) -> TaskInfo:
+        """The task of this name.
+
+        Raises:
+            RfmError: unknown, or left out when the store was built (with the reason).
+        """
+        if name in self.skipped_tasks:
+            raise RfmError(f"task {name!r} of {self.name} is not supported: {self.skipped_tasks[name]}")
+        if name not in self.tasks:
+            raise unknown("task", name, list(self.tasks), self.name)
+        return self.tasks[name]
+
+    def column(self, table: str, name: str) -> Column:
+        """The column of this table and name.
+
+        Raises:
+            RfmError: unknown table or column (keys are no columns of a store).
+        """
+        if table not in self.tables:
+            raise unknown("table", table, list(self.tables), self.name)
+        columns = {self.columns[i].name: self.columns[i] for i in self.tables[table].column_ids}
+        if name not in columns:
+            raise unknown("column", name, list(columns), f"table {table!r} of {self.name}")
+        return columns[name]
+
+    def task_rows(self, task: str, split: str) -> np.ndarray:
+        """int64 seed rows of "train", "val" or "test", in the task's own order."""
+        return self._split(self._task_row[self.task(task).name], task, split).astype(np.int64)
+
+    def task_targets(self, task: str, split: str) -> np.ndarray:
+        """float64 raw targets of `task_rows`, NaN where hidden or missing."""
+        return np.array(self._split(self._task_target[self.task(task).name], task, split))
+
+    def cells(self, row: int) -> dict[str, float | int]:
+        """Column name -> raw value (text id for text) of one row, for inspection."""
+        found: dict[str, float | int] = {}
+        for cell in range(self.cell_offset[row], self.cell_offset[row + 1]):
+            column = self.columns[self.cell_column[cell]]
+            mean, std = column.stats["whole"]
+            text = column.sem_type is SemType.TEXT
+            found[column.name] = int(self.cell_text[cell]) if text else float(self.cell_value[cell]) * std + mean
+        return found
+
+    def _split(self, array: np.ndarray, task: str, split: str) -> np.ndarray:
+        if split not in SPLITS:
+            raise RfmError(f"split {split!r}: choose one of {', '.join(SPLITS)}")
+        ends = np.concatenate([[0], np.cumsum(self.tasks[task].split_sizes)])
+        index = SPLITS.index(split)
+        return array[ends[index] : ends[index + 1]]
+
+
+def meta_has_labels(task: TaskInfo) -> bool:
+    """Whether the task has a label table of its own."""
+    return task.table != task.entity_table
+
+
+def _map(path: Path, dtype: str, shape: tuple[int, ...]) -> np.ndarray:
+    try:
+        array = np.load(path, mmap_mode="r" if np.prod(shape) else None, allow_pickle=False)
+    except FileNotFoundError:
+        raise RfmError(f"{path} is missing; delete the folder to build it again") from None
+    except (OSError, ValueError, EOFError) as error:
+        raise RfmError(f"{path}: damaged ({error}); delete the folder to build it again") from None
+    if array.dtype.str != dtype or array.shape != shape:
+        raise RfmError(f"{path}: {array.dtype.str} {array.shape}, store.json says {dtype} {shape}; build it again")
+    return array
