@@ -1,0 +1,59 @@
+"""From tidy results to laws, figures and a report. Imports neither torch nor lightning."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from analysis.envelope import lower_envelope
+    from analysis.errors import AnalysisError
+    from analysis.figures import plot_grid, plot_scaling, plot_transfer, save_figure
+    from analysis.power_law import PowerLawFit, fit_power_law
+    from analysis.report import write_report
+    from analysis.results import loss_grid, read_results, write_rows
+    from analysis.transfer import compare_models, read_transfer
+
+# Loaded on first use: pandas, scipy and matplotlib together take over a second, and no caller needs all of them.
+_HOME = {
+    "AnalysisError": "errors",
+    "PowerLawFit": "power_law",
+    "compare_models": "transfer",
+    "fit_power_law": "power_law",
+    "loss_grid": "results",
+    "lower_envelope": "envelope",
+    "plot_grid": "figures",
+    "plot_scaling": "figures",
+    "plot_transfer": "figures",
+    "read_results": "results",
+    "read_transfer": "transfer",
+    "save_figure": "figures",
+    "write_report": "report",
+    "write_rows": "results",
+}
+__all__ = [
+    "AnalysisError",
+    "PowerLawFit",
+    "compare_models",
+    "fit_power_law",
+    "loss_grid",
+    "lower_envelope",
+    "plot_grid",
+    "plot_scaling",
+    "plot_transfer",
+    "read_results",
+    "read_transfer",
+    "save_figure",
+    "write_report",
+    "write_rows",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'analysis' has no attribute {name!r}; it has {', '.join(__all__)}")
+    return getattr(import_module(f"analysis.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

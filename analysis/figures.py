@@ -1,0 +1,207 @@
+"""Figures of a run: scaling curves like the paper's Figure 1, the loss grid, transfer beside the baselines.
+
+Each plot function draws into `ax`, or into a new figure of one-column width, and returns the Axes. Figures of our own
+follow the colours of `analysis.style.theme`.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.colors import BoundaryNorm, ListedColormap
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import FixedLocator, NullLocator
+
+from analysis import style
+from analysis.envelope import OTHER_AXIS, Axis, lower_envelope
+from analysis.errors import AnalysisError
+from analysis.power_law import PowerLawFit
+from analysis.results import loss_grid
+from analysis.transfer import METRIC_NAMES, MODEL_NAMES, PERCENT_METRICS, REFERENCE, compare_models, ordered_models
+from analysis.units import AXIS_NAMES, SYMBOLS, LawTerms, law_unit, short
+
+PNG_DPI = 150
+LOWEST_SCORE = -25.0  # percent; a worse R² is drawn at the edge with its value, or it would flatten every other row
+
+
+def plot_scaling(
+    results: pd.DataFrame, fit: PowerLawFit | None, axis: Axis = "num_databases", ax: Axes | None = None
+) -> Axes:
+    """Validation loss over N or S (log axis): every cell of the grid, the lower envelope and its law.
+
+    Lines join the cells of one S (or N), coloured by it. The law is solid over the fitted range and dashed beyond;
+    points of the envelope that were held out of the fit are hollow.
+
+    Args:
+        results: tidy rows of one run.
+        fit: the law of the envelope over `axis`, x in databases or tokens; None draws none.
+        axis: what is on the x axis.
+    """
+    envelope = lower_envelope(results, over=axis)
+    grid = loss_grid(results)
+    lines = grid if axis == "tokens" else grid.T  # one row per line
+    with style.sizes(ax):
+        ax = ax or style.new_axes(style.COLUMN_WIDTH, 3.1)
+        colours = style.level_colours(len(lines))
+        for (_, losses), colour in zip(lines.iterrows(), colours, strict=True):
+            ax.plot(losses.index, losses, "o-", color=colour, markersize=2.5, linewidth=0.8, alpha=0.6, zorder=2)
+        _draw_envelope(ax, envelope, fit, axis)
+        ax.set_xscale("log")
+        _count_ticks(ax, envelope["x"].to_numpy())
+        ax.set_xlabel(AXIS_NAMES[axis])
+        ax.set_ylabel("validation loss")
+        ax.grid(axis="y", linewidth=0.4, alpha=0.35)
+        _level_bar(ax, colours, [short(level) for level in lines.index], SYMBOLS[OTHER_AXIS[axis]])
+        ax.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), borderaxespad=0.2, handlelength=2.2)
+    return ax
+
+
+def plot_grid(results: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """Validation loss as a heat map, N down and S across, with the value in each cell and a frame around the best."""
+    grid = loss_grid(results)
+    values = grid.to_numpy(dtype=float)
+    rows, columns = values.shape
+    with style.sizes(ax):
+        ax = ax or style.new_axes(max(style.COLUMN_WIDTH, 0.44 * columns + 0.5), 0.32 * rows + 0.75)
+        image = ax.imshow(values, cmap="viridis_r", aspect="auto")
+        image.cmap.set_bad(alpha=0)
+        for (row, column), value in np.ndenumerate(values):
+            missing = np.isnan(value)
+            ink = style.mpl.rcParams["text.color"] if missing else style.ink_on(image.cmap(image.norm(value)))
+            text = "–" if missing else f"{value:.3f}"
+            ax.text(column, row, text, ha="center", va="center", color=ink, fontsize="small" if columns <= 10 else 5)
+        if not np.isnan(values).all():
+            row, column = np.unravel_index(np.nanargmin(values), values.shape)
+            frame = {"fill": False, "edgecolor": style.VERMILION, "linewidth": 2, "clip_on": False}
+            ax.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, **frame))
+        ax.set_xticks(range(columns), [short(tokens) for tokens in grid.columns])
+        ax.set_yticks(range(rows), [short(number) for number in grid.index])
+        ax.set_xlabel(AXIS_NAMES["tokens"])
+        ax.set_ylabel(AXIS_NAMES["num_databases"])
+        ax.tick_params(length=0)
+        ax.spines[:].set_visible(False)
+    return ax
+
+
+def plot_transfer(transfer: pd.DataFrame, split: str = "test", ax: Axes | None = None) -> Axes:
+    """Scores in percent (AUROC, R²) per task, one lane per model; a line marks label history, the score to beat.
+
+    MAE and NMAE have other scales and are left to tables. A score below LOWEST_SCORE is drawn as an arrow at the left
+    edge with its value.
+
+    Raises:
+        AnalysisError: if the split has neither AUROC nor R².
+    """
+    table = compare_models(transfer, split)
+    table = table[table["metric"].isin(PERCENT_METRICS)].reset_index(drop=True)
+    if table.empty:
+        raise AnalysisError(f"transfer table: split {split!r} has none of the metrics {', '.join(PERCENT_METRICS)}")
+    models = ordered_models([name for name in transfer["model"].unique() if name in table])
+    lane = 1.0 / (len(models) + 2.5)  # of a row; the rest is its title
+    with style.sizes(ax):
+        ax = ax or style.new_axes(style.COLUMN_WIDTH, 0.135 * (len(models) + 2.5) * len(table) + 1.0)
+        marks = dict(zip(models, _model_marks(models), strict=True))
+        for number, row in table.iterrows():
+            title = f"{row['dataset']} · {row['task']} · {METRIC_NAMES[row['metric']]}"
+            ax.text(0, number + lane, title, transform=ax.get_yaxis_transform(), va="center", fontsize="medium")
+            for place, model in enumerate(models):
+                _draw_score(ax, row[model], number + (place + 2.4) * lane, marks[model])
+            if REFERENCE in models and row[REFERENCE] >= LOWEST_SCORE:
+                ends = number + 1.9 * lane, number + (len(models) + 1.9) * lane
+                ax.plot([row[REFERENCE]] * 2, ends, color=marks[REFERENCE]["color"], linewidth=1.1, zorder=1)
+        scores = table[models].to_numpy(dtype=float)
+        ax.set_xlim(max(LOWEST_SCORE, np.nanmin(scores, initial=0.0)) - 4, max(np.nanmax(scores, initial=50.0) + 4, 60))
+        ax.set_ylim(len(table), 0)
+        ax.yaxis.set_major_locator(NullLocator())
+        ax.spines["left"].set_visible(False)
+        ax.grid(axis="x", linewidth=0.4, alpha=0.35)
+        ax.set_xlabel(f"score in %, {split} rows, protocol {', '.join(table['protocol'].unique())} (right is better)")
+        for model in models:
+            ax.plot([], [], linestyle="none", label=MODEL_NAMES.get(model, model), **marks[model])
+        ax.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=3, columnspacing=1.2, handletextpad=0.2)
+    return ax
+
+
+def save_figure(fig: Figure, stem: Path | str) -> tuple[Path, Path]:
+    """Writes stem.png (150 dpi) and stem.svg, each whole or not at all; returns both paths. Creates the folder."""
+    stem = Path(stem)
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    paths = stem.with_name(f"{stem.name}.png"), stem.with_name(f"{stem.name}.svg")
+    for path in paths:
+        temporary = path.with_name(f".{path.name}.tmp")
+        kind = path.suffix[1:]
+        # No date in the file: the same results give the same bytes.
+        with style.mpl.rc_context({"svg.hashsalt": "analysis"}):
+            fig.savefig(temporary, format=kind, dpi=PNG_DPI, metadata={"Date": None} if kind == "svg" else None)
+        os.replace(temporary, path)
+    return paths
+
+
+def _draw_envelope(ax: Axes, envelope: pd.DataFrame, fit: PowerLawFit | None, axis: str) -> None:
+    x, loss = envelope["x"].to_numpy(dtype=float), envelope["loss"].to_numpy(dtype=float)
+    held_out = np.isin(x, [point["x"] for point in fit.extrapolation] if fit else [])
+    if fit is not None:
+        unit, word = law_unit(axis, max(x))
+        law = LawTerms.of(fit.coefficient_per(unit), fit.exponent, fit.floor).mathtext(SYMBOLS[axis])
+        words = f"\n({SYMBOLS[axis]} in {word}, R² {fit.r2:.3f})" if word else f"\n(R² {fit.r2:.3f})"
+        fitted = np.geomspace(*fit.x_range, 200)
+        ax.plot(fitted, fit.predict(fitted), color=style.VERMILION, linewidth=1.5, zorder=3, label=law + words)
+        if held_out.any():
+            beyond = np.geomspace(fit.x_range[1], max(x), 100)
+            ax.plot(beyond, fit.predict(beyond), "--", color=style.VERMILION, linewidth=1.5, zorder=3)
+    ink, paper = style.mpl.rcParams["text.color"], style.mpl.rcParams["axes.facecolor"]
+    marker = {"linestyle": "none", "marker": "o", "markersize": 5, "markeredgecolor": ink, "zorder": 4}
+    best = f"best over {SYMBOLS[OTHER_AXIS[axis]]}"
+    ax.plot(x[~held_out], loss[~held_out], markerfacecolor=ink, label=best, **marker)
+    if held_out.any():
+        label = f"{best}, held out of the fit"
+        ax.plot(x[held_out], loss[held_out], markerfacecolor=paper, label=label, **marker)
+
+
+def _count_ticks(ax: Axes, values: np.ndarray) -> None:
+    """Ticks at the grid's own values (every second one if there are many)."""
+    ax.xaxis.set_major_locator(FixedLocator(values[:: 1 + (len(values) - 1) // 8]))
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.xaxis.set_major_formatter(lambda value, _: short(value))
+
+
+def _level_bar(ax: Axes, colours: np.ndarray, labels: list[str], title: str) -> None:
+    """A bar of discrete colours, one per line of the grid, with their values."""
+    norm = BoundaryNorm(np.arange(len(labels) + 1) - 0.5, len(labels))
+    mappable = style.mpl.cm.ScalarMappable(norm, ListedColormap(colours))
+    bar = ax.figure.colorbar(mappable, ax=ax, fraction=0.05, pad=0.03, ticks=range(len(labels)))
+    bar.ax.set_yticklabels(labels)
+    bar.ax.tick_params(length=0)
+    bar.ax.set_title(title, fontsize="medium")
+    bar.outline.set_visible(False)
+
+
+def _model_marks(models: list[str]) -> list[dict[str, object]]:
+    """Colour and shape of each model: baselines open and cool, trained models filled and warm."""
+    known = {
+        "label_history": (style.mpl.rcParams["text.color"], "D", "none"),
+        "entity_mean": (style.SKY_BLUE, "s", "none"),
+        "constant": (style.GREEN, "^", "none"),
+        "zero-shot": (style.ORANGE, "o", style.ORANGE),
+        "fine-tuned": (style.VERMILION, "P", style.VERMILION),
+    }
+    marks = []
+    for model in models:
+        colour, marker, face = known.get(model, (style.PURPLE, "X", style.PURPLE))
+        marks.append({"color": colour, "marker": marker, "markerfacecolor": face, "markersize": 5})
+    return marks
+
+
+def _draw_score(ax: Axes, score: float, height: float, mark: dict[str, object]) -> None:
+    if np.isnan(score):
+        return
+    if score >= LOWEST_SCORE:
+        ax.plot(score, height, linestyle="none", zorder=3, **mark)
+        return
+    ax.plot(LOWEST_SCORE, height, linestyle="none", zorder=3, **{**mark, "marker": "<"})
+    ax.text(LOWEST_SCORE + 2, height, f"{score:.0f}", va="center", fontsize="x-small", color=mark["color"])
