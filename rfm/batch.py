@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -17,12 +16,7 @@ from torch import Tensor
 from rfm.contexts import Contexts
 from rfm.errors import RfmError
 from rfm.random_keys import item_keys
-
-if TYPE_CHECKING:
-    from rfm.store import TextTable
-
-_TEXT = 1  # SemType.TEXT
-_NUM_SEM_TYPES = 4
+from rfm.store import SemType, TextTable
 
 
 @dataclass(frozen=True)
@@ -88,7 +82,7 @@ class Batch:
         padding = self.is_padding
         _require(not (padding[:, :-1] & ~padding[:, 1:]).any(), "is_padding", "cells must come before all padding")
         _require(
-            not (self.is_masked & (padding | (self.sem_type == _TEXT))).any(),
+            not (self.is_masked & (padding | (self.sem_type == SemType.TEXT))).any(),
             "is_masked",
             "text cells and padding cannot be masked",
         )
@@ -129,8 +123,8 @@ class Batch:
         _require(bool((self.column_idx >= 0).eq(cells).all()), "column_idx", "must be -1 on padding and only there")
         in_sequence = (self.parent_idx >= -1) & (self.parent_idx <= num_rows[:, None, None])
         _require(bool(in_sequence.all()), "parent_idx", "must be -1 or a row of the same sequence")
-        known = (self.sem_type >= 0) & (self.sem_type < _NUM_SEM_TYPES)
-        _require(bool(known.all()), "sem_type", f"must lie in [0, {_NUM_SEM_TYPES})")
+        known = (self.sem_type >= 0) & (self.sem_type < len(SemType))
+        _require(bool(known.all()), "sem_type", f"must lie in [0, {len(SemType)})")
         for name in ("name_idx", "text_idx"):
             idx = getattr(self, name)
             inside = (idx >= 0) & (idx < self.text_embeddings.shape[0])

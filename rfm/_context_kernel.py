@@ -1,0 +1,375 @@
+"""The compiled traversal behind `rfm.sampler`: which rows and cells enter the context of one seed row.
+
+Section 6 of the paper's facts. All choices are spelled out here, so that another implementation can draw the same
+contexts from the same key:
+
+- The generator is splitmix64 whose state starts at mix64(key); below(n) = ((next >> 32) * n) >> 32.
+- `pop a row`: from the parent stack (last in, first out) while it holds rows; else, once and for policy `history`,
+  the visible label rows of the seed's own entity are put on the stack, oldest first, at depth 2; else
+  position below(n) of the shallowest non-empty level, whose last row takes its place. Visited rows are skipped.
+- `visit a row` of depth d: emit its cells, then push its visible parents on the stack, in foreign key order, at depth
+  d + 1; then append to level d + 1 its visible database children, then its visible label rows, oldest first.
+- Of more than `max_bfs_width` visible children, that many are chosen by Floyd's method: for j = m - width .. m - 1,
+  t = below(j + 1), take position t, or j if t is taken already. Otherwise all, without a draw. Label rows are not
+  limited: they all are candidates.
+- The seed comes first, at depth 0, its target cell before its other cells; the walk ends with the budget or the graph.
+
+Rows without an emitted cell (keys only, or all missing) are walked through but get no number in the context.
+"""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+
+from rfm._context_arrays import (
+    CELLS,
+    CHOICE,
+    CONTEXT,
+    CURRENT,
+    DEEPEST,
+    LEVEL,
+    PENDING,
+    ROWS,
+    STACK,
+    VISITED,
+    Scratch,
+    Seed,
+)
+from rfm.random_keys import FACTOR_1, FACTOR_2, GOLDEN
+
+NO_TIME = np.iinfo(np.int64).min
+_TEXT = 1  # SemType.TEXT
+_U27, _U30, _U31, _U32 = (np.uint64(n) for n in (27, 30, 31, 32))
+
+_jit = numba.njit(nogil=True, cache=True)
+
+
+@_jit
+def _mix(z):
+    z = (z ^ (z >> _U30)) * FACTOR_1
+    z = (z ^ (z >> _U27)) * FACTOR_2
+    return z ^ (z >> _U31)
+
+
+@_jit
+def _below(random, n):
+    """A number in [0, n), n < 2^32; all in uint64, because numba turns uint64 with int64 into float64."""
+    random[0] = random[0] + GOLDEN
+    return np.int64(((_mix(random[0]) >> _U32) * np.uint64(n)) >> _U32)
+
+
+@_jit
+def _slot(number, table):
+    """Where the search for a number starts in an open-addressing table."""
+    return np.int64((_mix(np.uint64(number)) >> _U32) & np.uint64(table.shape[0] - 1))
+
+
+@_jit
+def _find(table, number, generation):
+    """The slot of `table` that holds `number` in this generation, or the free one where it would go."""
+    slot = _slot(number, table)
+    while table[slot, 1] == generation and table[slot, 0] != number:
+        slot = (slot + 1) & (table.shape[0] - 1)
+    return slot
+
+
+@_jit
+def _grown(array, size):
+    """A copy of a 2-d `array` with room for `size` rows or more, at least doubled; new elements are -1."""
+    new = np.full((max(size, 2 * array.shape[0]), array.shape[1]), -1, np.int64)
+    new[: array.shape[0]] = array
+    return new
+
+
+@_jit
+def _rehashed(visited, generation):
+    """The set of visited rows in a table twice as long."""
+    new = np.zeros((2 * visited.shape[0], 3), np.int64)
+    for i in range(visited.shape[0]):
+        if visited[i, 1] == generation:
+            new[_find(new, visited[i, 0], generation)] = visited[i]
+    return new
+
+
+@_jit
+def _with_room(scratch, on_stack, in_levels, depth):
+    """The scratch with room for that many more rows on the stack and in the levels up to `depth`, and one more visit."""
+    count = scratch.count
+    stack, pending, levels = scratch.stack, scratch.pending, scratch.levels
+    current, visited = scratch.current, scratch.visited
+    if count[STACK] + on_stack > stack.shape[0]:
+        stack = _grown(stack, count[STACK] + on_stack)
+    if count[PENDING] + in_levels > pending.shape[0]:
+        pending = _grown(pending, count[PENDING] + in_levels)
+        new = np.empty(pending.shape[0], np.int64)  # one level may hold the whole arena
+        new[: current.size] = current
+        current = new
+    if depth >= levels.shape[0]:
+        levels = _grown(levels, depth + 1)
+    if 2 * count[VISITED] >= visited.shape[0]:
+        visited = _rehashed(visited, count[CONTEXT])
+    return Scratch(count, scratch.random, visited, stack, pending, levels, current, scratch.chosen, scratch.row_start)
+
+
+@_jit
+def _push(scratch, row, depth):
+    """Puts a row on the parent stack; room must be there."""
+    top = scratch.count[STACK]
+    scratch.stack[top, 0] = row
+    scratch.stack[top, 1] = depth
+    scratch.count[STACK] = top + 1
+
+
+@_jit
+def _append(scratch, row, depth):
+    """Adds a row to the end of level `depth`; room must be there."""
+    entry = scratch.count[PENDING]
+    scratch.count[PENDING] = entry + 1
+    scratch.count[DEEPEST] = max(scratch.count[DEEPEST], depth)
+    scratch.pending[entry, 0] = row
+    scratch.pending[entry, 1] = -1
+    if scratch.levels[depth, 0] < 0:
+        scratch.levels[depth, 0] = entry
+    else:
+        scratch.pending[scratch.levels[depth, 1], 1] = entry
+    scratch.levels[depth, 1] = entry
+
+
+@_jit
+def _pop(scratch):
+    """The next row and its depth; (-1, 0) when nothing is left.
+
+    Rows reached from level d land on d + 1 or deeper, so a level is complete when it is first drawn from: until then
+    it is a linked list in the arena, then its rows are copied out.
+    """
+    count = scratch.count
+    if count[STACK] > 0:
+        count[STACK] -= 1
+        return scratch.stack[count[STACK], 0], scratch.stack[count[STACK], 1]
+    while count[CURRENT] == 0:
+        if count[LEVEL] >= count[DEEPEST]:
+            return np.int64(-1), np.int64(0)
+        count[LEVEL] += 1
+        entry = scratch.levels[count[LEVEL], 0]
+        while entry >= 0:
+            scratch.current[count[CURRENT]] = scratch.pending[entry, 0]
+            count[CURRENT] += 1
+            entry = scratch.pending[entry, 1]
+    drawn = _below(scratch.random, count[CURRENT])
+    row = scratch.current[drawn]
+    count[CURRENT] -= 1
+    scratch.current[drawn] = scratch.current[count[CURRENT]]
+    return row, count[LEVEL]
+
+
+@_jit
+def _end_of_time(row_time, rows, start, end, limit):
+    """First position in [start, end) of `rows` (sorted by time) whose row is later than `limit`."""
+    while start < end:
+        middle = (start + end) >> 1
+        if row_time[rows[middle]] <= limit:
+            start = middle + 1
+        else:
+            end = middle
+    return start
+
+
+@_jit
+def _append_children(graph, scratch, row, depth, cutoff, width):
+    """Visible database children of `row`, at most `width` random ones, onto level `depth`."""
+    start = graph.child_offset[row]
+    end = _end_of_time(graph.row_time, graph.child_row, start, graph.child_offset[row + 1], cutoff)
+    num_visible = end - start
+    if num_visible <= width:
+        for i in range(start, end):
+            _append(scratch, graph.child_row[i], depth)
+        return
+    scratch.count[CHOICE] += 1
+    for j in range(num_visible - width, num_visible):
+        position = _below(scratch.random, j + 1)
+        slot = _find(scratch.chosen, position, scratch.count[CHOICE])
+        if scratch.chosen[slot, 1] == scratch.count[CHOICE]:
+            position = j  # no earlier draw can have taken it
+            slot = _find(scratch.chosen, position, scratch.count[CHOICE])
+        scratch.chosen[slot, 0] = position
+        scratch.chosen[slot, 1] = scratch.count[CHOICE]
+        _append(scratch, graph.child_row[start + position], depth)
+
+
+@_jit
+def _label_range(graph, seed, entity):
+    """Range [start, end) of `graph.label_row` of an entity row's labels that time allows; empty for other rows."""
+    local = entity - graph.first_entity
+    if local < 0 or local >= graph.label_offset.size - 1:
+        return np.int64(0), np.int64(0)
+    start, end = graph.label_offset[local], graph.label_offset[local + 1]
+    if not seed.timeless_labels:
+        start = _end_of_time(graph.row_time, graph.label_row, start, end, NO_TIME)
+    return start, _end_of_time(graph.row_time, graph.label_row, start, end, seed.label_limit)
+
+
+@_jit
+def _expand(graph, rules, seed, scratch, row, depth):
+    """Neighbours of a visited row: parents on the stack, children and labels on the next level."""
+    num_parents = graph.parent_offset[row + 1] - graph.parent_offset[row]
+    num_children = graph.child_offset[row + 1] - graph.child_offset[row]
+    start, end = _label_range(graph, seed, row)
+    needed = min(num_children, rules.max_bfs_width) + (end - start)
+    if (
+        scratch.count[STACK] + num_parents > scratch.stack.shape[0]
+        or scratch.count[PENDING] + needed > scratch.pending.shape[0]
+        or depth + 1 >= scratch.levels.shape[0]
+        or 2 * scratch.count[VISITED] >= scratch.visited.shape[0]
+    ):
+        scratch = _with_room(scratch, num_parents, needed, depth + 1)
+    for i in range(graph.parent_offset[row], graph.parent_offset[row + 1]):
+        parent = graph.parent_row[i]
+        if graph.row_time[parent] <= seed.cutoff:  # NO_TIME is the smallest number
+            _push(scratch, parent, depth + 1)
+    _append_children(graph, scratch, row, depth + 1, seed.cutoff, rules.max_bfs_width)
+    for i in range(start, end):
+        if graph.row_split[graph.label_row[i]] < rules.split_limit:
+            _append(scratch, graph.label_row[i], depth + 1)
+    return scratch
+
+
+@_jit
+def _push_own_labels(graph, rules, seed, scratch):
+    """The seed entity's visible label rows onto the stack, so that the most recent one is popped first."""
+    for i in range(graph.parent_offset[seed.row], graph.parent_offset[seed.row + 1]):
+        start, end = _label_range(graph, seed, graph.parent_row[i])
+        if scratch.count[STACK] + end - start > scratch.stack.shape[0]:
+            scratch = _with_room(scratch, end - start, 0, 0)
+        for j in range(start, end):
+            if graph.row_split[graph.label_row[j]] < rules.split_limit:
+                _push(scratch, graph.label_row[j], 2)
+    return scratch
+
+
+@_jit
+def _emit(rules, out, scratch, b, row, column, value, text):
+    """Writes one cell at the next position of context `b`."""
+    i = scratch.count[CELLS]
+    scratch.count[CELLS] = i + 1
+    out.row_idx[b, i] = scratch.count[ROWS]
+    out.row_id[b, i] = row
+    out.column_idx[b, i] = column
+    out.name_text[b, i] = rules.name_text[column]
+    out.sem_type[b, i] = rules.sem_type[column]
+    if rules.sem_type[column] == _TEXT:
+        out.cell_text[b, i] = text
+    else:
+        out.value[b, i] = np.float32(value * rules.scale[column] + rules.shift[column])
+
+
+@_jit
+def _emit_target(graph, rules, seed, out, scratch, b):
+    """The target cell, whether or not the store knows its value."""
+    value = np.float64(0.0)
+    known = False
+    for i in range(graph.cell_offset[seed.row], graph.cell_offset[seed.row + 1]):
+        if graph.cell_column[i] == seed.column:
+            value = np.float64(graph.cell_value[i])
+            known = True
+    out.is_target[b, 0] = True
+    _emit(rules, out, scratch, b, seed.row, seed.column, value, -1)
+    if not known:
+        out.value[b, 0] = 0
+
+
+@_jit
+def _emit_row(graph, rules, seed, out, scratch, b, row):
+    """The cells of a row that may be seen, up to the budget; returns its number in the context, -1 without a cell."""
+    time = graph.row_time[row]
+    is_seed = row == seed.row
+    drop_removed = rules.removed_everywhere or time == graph.row_time[seed.row]
+    label_hidden = time > seed.label_limit or (time == NO_TIME and not seed.timeless_labels)
+    first = scratch.count[CELLS]
+    scratch.row_start[scratch.count[ROWS]] = first
+    if is_seed:
+        _emit_target(graph, rules, seed, out, scratch, b)
+    for i in range(graph.cell_offset[row], graph.cell_offset[row + 1]):
+        if scratch.count[CELLS] == out.row_idx.shape[1]:
+            break
+        column = graph.cell_column[i]
+        if is_seed and column == seed.column:
+            continue
+        if drop_removed and rules.removed[column]:
+            continue
+        if label_hidden and column == rules.label_column and not is_seed:
+            continue
+        _emit(rules, out, scratch, b, row, column, np.float64(graph.cell_value[i]), graph.cell_text[i])
+    if scratch.count[CELLS] == first:
+        return -1
+    scratch.count[ROWS] += 1
+    scratch.row_start[scratch.count[ROWS]] = scratch.count[CELLS]
+    return scratch.count[ROWS] - 1
+
+
+@_jit
+def _write_parents(graph, out, scratch, b):
+    """Numbers in the context of each row's parents, onto every cell of the row."""
+    width = out.parent_idx.shape[2]
+    for r in range(scratch.count[ROWS]):
+        start, end = scratch.row_start[r], scratch.row_start[r + 1]
+        row = out.row_id[b, start]
+        used = 0
+        for i in range(graph.parent_offset[row], graph.parent_offset[row + 1]):
+            slot = _find(scratch.visited, graph.parent_row[i], scratch.count[CONTEXT])
+            if scratch.visited[slot, 1] != scratch.count[CONTEXT] or scratch.visited[slot, 2] < 0:
+                continue
+            if used == width:
+                break
+            for cell in range(start, end):
+                out.parent_idx[b, cell, used] = scratch.visited[slot, 2]
+            used += 1
+
+
+@_jit
+def _reset(scratch, key):
+    """Forgets the previous context and seeds the generator."""
+    count = scratch.count
+    scratch.levels[: count[DEEPEST] + 1] = -1
+    for counter in (STACK, PENDING, CURRENT, LEVEL, DEEPEST, VISITED, CELLS, ROWS):
+        count[counter] = 0
+    count[CONTEXT] += 1
+    scratch.random[0] = _mix(key)
+
+
+@_jit
+def _fill(graph, rules, seed, key, out, scratch, b):
+    """Context `b`; returns the scratch, which may have grown."""
+    _reset(scratch, key)
+    ctx_len = out.row_idx.shape[1]
+    labels_due = rules.history
+    row, depth = np.int64(seed.row), np.int64(0)
+    while row >= 0:
+        slot = _find(scratch.visited, row, scratch.count[CONTEXT])
+        if scratch.visited[slot, 1] != scratch.count[CONTEXT]:
+            scratch.visited[slot, 0] = row
+            scratch.visited[slot, 1] = scratch.count[CONTEXT]
+            scratch.visited[slot, 2] = _emit_row(graph, rules, seed, out, scratch, b, row)
+            if scratch.count[CELLS] == ctx_len:
+                break
+            scratch.count[VISITED] += 1
+            scratch = _expand(graph, rules, seed, scratch, row, depth)
+        if labels_due and scratch.count[STACK] == 0:
+            labels_due = False
+            scratch = _push_own_labels(graph, rules, seed, scratch)
+        row, depth = _pop(scratch)
+    _write_parents(graph, out, scratch, b)
+    return scratch
+
+
+@_jit
+def fill_contexts(graph, rules, rows, columns, keys, cutoffs, label_limits, timeless_labels, out, scratch):
+    """Fills `out` (already all padding) with one context per item; items do not influence one another.
+
+    Args:
+        graph, rules, out, scratch: `Graph`, `Rules`, `Output`, `Scratch`.
+        rows int64, columns int64, keys uint64, cutoffs int64, label_limits int64, timeless_labels bool: (B,), see `Seed`.
+    """
+    for b in range(rows.size):
+        seed = Seed(rows[b], columns[b], cutoffs[b], label_limits[b], timeless_labels[b])
+        scratch = _fill(graph, rules, seed, keys[b], out, scratch, b)
