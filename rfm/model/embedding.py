@@ -38,8 +38,8 @@ def embed_cells(batch: Batch, enc: nn.ModuleDict, norm: nn.ModuleDict, mask_embs
         )
         hidden = one_hot * (batch.is_masked & ~batch.is_padding)[..., None]
         x = scalars * (scalar_type @ _per_type(norm, "weight")) + hidden @ torch.stack([mask_embs[t] for t in TYPES])
-    x = x + F.embedding(batch.text_idx.clamp(min=0), strings) * (visible & is_text)[..., None]
-    return x + F.embedding(batch.name_idx.clamp(min=0), names) * (~batch.is_padding)[..., None]
+    x = x + F.embedding(batch.text_idx, strings) * (visible & is_text)[..., None]
+    return x + F.embedding(batch.name_idx, names) * (~batch.is_padding)[..., None]
 
 
 def _per_type(modules: nn.ModuleDict, parameter: str) -> Tensor:

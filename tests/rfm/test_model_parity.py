@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from rfm.batch import Batch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from rfm.batch import Batch
 from rfm.model import ModelConfig, RelationalMasks, RelationalTransformer, masked_cell_loss
 from rfm.model.embedding import TYPES
 
@@ -46,7 +46,7 @@ def to_batch(reference: dict[str, Tensor]) -> Batch:
         is_masked=reference["masks"],
         is_target=reference["is_targets"],
         name_idx=position[:cells].view(is_padding.shape),
-        text_idx=torch.where(is_text, position[cells:].view(is_padding.shape), -1),
+        text_idx=torch.where(is_text, position[cells:].view(is_padding.shape), 0),
         text_embeddings=unique,
         target_value=torch.zeros(len(value)),
         seed_row=torch.zeros(len(value), dtype=torch.int64),

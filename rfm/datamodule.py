@@ -1,0 +1,164 @@
+"""Batches as functions of (seed, step, rank), and the Lightning data module that serves them from any step on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from typing import Protocol as Interface
+
+import lightning as L
+import numpy as np
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+
+from rfm.batch import Batch, make_batch
+from rfm.errors import RfmError
+from rfm.random_keys import item_keys
+from rfm.sampler import ContextSampler, Policy, Protocol
+from rfm.seeds import PretrainSeeds
+from rfm.store import Store, TextTable
+
+
+class BatchSource(Interface):
+    """The batches of a training run; a batch depends on nothing but the arguments and the source's own seed."""
+
+    def batch(self, step: int, rank: int, world_size: int) -> Batch:
+        """The batch that device `rank` of `world_size` trains on in step `step` (0 is the first)."""
+        ...
+
+
+class PretrainBatches:
+    """Contexts of random database cells of many stores (paper, section 7); protocol `paper`, no task labels.
+
+    Args:
+        texts: the text table that all stores share.
+        ctx_len, batch_size: cells of a context, contexts of a batch (on each device).
+        mask_frac: chance that a further number, datetime or boolean cell is hidden and trained on beside the target.
+
+    Raises:
+        RfmError: if there is no store, or no column to predict in any.
+    """
+
+    def __init__(
+        self,
+        stores: Sequence[Store],
+        texts: TextTable,
+        *,
+        ctx_len: int,
+        batch_size: int,
+        seed: int,
+        mask_frac: float = 0.0,
+        max_bfs_width: int = 128,
+    ) -> None:
+        self.stores, self.texts = list(stores), texts
+        self.batch_size, self.seed, self.mask_frac = batch_size, seed, mask_frac
+        self.seeds = PretrainSeeds(self.stores, seed=seed)
+        self._samplers = [ContextSampler(s, ctx_len=ctx_len, max_bfs_width=max_bfs_width) for s in self.stores]
+
+    def batch(self, step: int, rank: int, world_size: int) -> Batch:
+        """The contexts of a step, ordered by store."""
+        store_idx, rows, columns = self.seeds.draw(step, rank, self.batch_size)
+        keys = item_keys(self.seed, step, rank, np.arange(self.batch_size))
+        drawn = np.unique(store_idx)
+        contexts = []
+        for i in drawn:
+            of_store = store_idx == i
+            contexts.append(self._samplers[i].sample(rows[of_store], columns[of_store], keys[of_store]))
+        return make_batch(contexts, self.texts, self.mask_frac, key=self.seed, store_idxs=drawn.tolist())
+
+
+class TaskBatches:
+    """Contexts of the train rows of one task, each once per epoch, in an order drawn from (seed, epoch).
+
+    Rows without a target are left out. Epochs follow one another without a gap: a batch may span two.
+
+    Args:
+        texts: the store's text table.
+        ctx_len, batch_size: cells of a context, contexts of a batch (on each device).
+        protocol, policy, max_bfs_width: of the contexts, see `ContextSampler`.
+
+    Raises:
+        RfmError: if the task is unknown or has no train row with a target.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        texts: TextTable,
+        task: str,
+        *,
+        ctx_len: int,
+        batch_size: int,
+        seed: int,
+        protocol: Protocol = "temporal",
+        policy: Policy = "history",
+        max_bfs_width: int = 128,
+    ) -> None:
+        self.texts, self.batch_size, self.seed = texts, batch_size, seed
+        self._sampler = ContextSampler(
+            store,
+            ctx_len=ctx_len,
+            task=task,
+            split="train",
+            protocol=protocol,
+            policy=policy,
+            max_bfs_width=max_bfs_width,
+        )
+        self._column = store.tasks[task].target_column
+        self.rows = store.task_rows(task, "train")[~np.isnan(store.task_targets(task, "train"))]
+        if not len(self.rows):
+            raise RfmError(f"task {task} of database {store.name} has no train row with a target; it cannot be trained")
+        self._order = lru_cache(maxsize=2)(self._permutation)
+
+    def batch(self, step: int, rank: int, world_size: int) -> Batch:
+        """The next `batch_size` rows of this device in the endless sequence of epochs."""
+        first = (step * world_size + rank) * self.batch_size
+        position = np.arange(first, first + self.batch_size)
+        epoch, place = np.divmod(position, len(self.rows))
+        order = np.array([self._order(int(e))[p] for e, p in zip(epoch, place, strict=True)])
+        contexts = self._sampler.sample(self.rows[order], self._column, item_keys(self.seed, position))
+        return make_batch(contexts, self.texts)
+
+    def _permutation(self, epoch: int) -> np.ndarray:
+        stream = np.random.Generator(np.random.Philox(np.random.SeedSequence([self.seed, epoch])))
+        return stream.permutation(len(self.rows))
+
+
+class StepDataset(IterableDataset):
+    """The batches of steps `first_step`, `first_step` + 1, ... without an end.
+
+    With W workers, worker w makes every W-th batch; torch's loader takes from them in turn, which restores the order.
+    """
+
+    def __init__(self, source: BatchSource, first_step: int, rank: int = 0, world_size: int = 1) -> None:
+        self.source, self.first_step, self.rank, self.world_size = source, first_step, rank, world_size
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Ready batches, in the order of their steps."""
+        worker = get_worker_info()
+        step, stride = (self.first_step, 1) if worker is None else (self.first_step + worker.id, worker.num_workers)
+        while True:
+            yield self.source.batch(step, self.rank, self.world_size)
+            step += stride
+
+
+class StepDataModule(L.LightningDataModule):
+    """Serves a source's batches from the trainer's step on, so that a resumed run sees the batches it would have seen.
+
+    Args:
+        num_workers: processes that make batches ahead of time; 0 makes them between two steps.
+    """
+
+    def __init__(self, source: BatchSource, num_workers: int = 0) -> None:
+        super().__init__()
+        self.source, self.num_workers = source, num_workers
+
+    def train_dataloader(self) -> DataLoader:
+        """A loader without an end: `max_steps` of the trainer stops it."""
+        trainer = self.trainer
+        first_step = trainer.global_step * trainer.accumulate_grad_batches
+        return DataLoader(
+            StepDataset(self.source, first_step, trainer.global_rank, trainer.world_size),
+            batch_size=None,  # an element is a whole batch
+            num_workers=self.num_workers,
+            pin_memory=trainer.strategy.root_device.type == "cuda",
+        )

@@ -1,0 +1,134 @@
+"""One Lightning module for pretraining, continued pretraining and fine-tuning: loss, optimiser, rate, logging."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import lightning as L
+import torch
+from torch import Tensor
+
+from rfm.batch import Batch
+from rfm.errors import RfmError
+from rfm.model import ModelConfig, RelationalTransformer, sequence_losses
+from rfm.schedule import ScheduleConfig
+
+
+@dataclass(frozen=True)
+class OptimConfig:
+    """AdamW (paper, section 7). `lr` is the peak rate; weight decay acts on every parameter, norms and biases included.
+
+    Gradient clipping and precision belong to the Trainer.
+
+    Raises:
+        RfmError: for a number out of range.
+    """
+
+    lr: float = 5e-4
+    weight_decay: float = 0.1
+    betas: tuple[float, float] = (0.9, 0.999)
+
+    def __post_init__(self) -> None:
+        if not self.lr > 0:
+            raise RfmError(f"optimiser: lr is {self.lr}; it must be positive")
+        if not self.weight_decay >= 0:
+            raise RfmError(f"optimiser: weight_decay is {self.weight_decay}; it must be at least 0")
+        if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
+            raise RfmError(f"optimiser: betas are {self.betas}; they must be two numbers in [0, 1)")
+
+
+class PretrainModule(L.LightningModule):
+    """Trains a relational transformer on batches of contexts.
+
+    Logs `train/loss`, `lr`, `tokens` (context positions since step 0, over all devices) and `tokens_per_s`.
+
+    Args:
+        model: sizes of a new model, or a model to continue from (transfer, fine-tuning).
+        seed: of a new model's weights; they depend on nothing else.
+    """
+
+    def __init__(
+        self,
+        model: ModelConfig | RelationalTransformer,
+        optim: OptimConfig,
+        schedule: ScheduleConfig,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        if isinstance(model, ModelConfig):
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(seed)
+                model = RelationalTransformer(model)
+        self.model = model.train()
+        self.optim, self.schedule = optim, schedule
+        self._clock = 0.0
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """AdamW over all parameters; its rate is set at each step from the schedule."""
+        return torch.optim.AdamW(
+            self.parameters(),
+            lr=self.optim.lr,
+            betas=tuple(self.optim.betas),
+            weight_decay=self.optim.weight_decay,
+            fused=True,
+        )
+
+    def on_train_start(self) -> None:
+        """Starts the clock of `tokens_per_s`."""
+        self._clock = time.perf_counter()
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Sets the rate of this step."""
+        optimizer = self.optimizers(use_pl_optimizer=False)
+        for group in optimizer.param_groups:
+            group["lr"] = self.optim.lr * self.schedule.factor(self.global_step)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Mean loss over the sequences of the batch.
+
+        Raises:
+            RfmError: if it is not finite, naming the step and the seed rows.
+        """
+        losses = sequence_losses(self.model, batch)
+        loss = losses.mean()
+        if not torch.isfinite(loss):
+            raise RfmError(self._diverged(batch, losses))
+        positions = batch.row_idx.numel() * self.trainer.world_size
+        now = time.perf_counter()
+        self.log_dict(
+            {
+                "train/loss": loss.detach(),
+                "lr": self.optim.lr * self.schedule.factor(self.global_step),
+                "tokens": float((self.global_step + 1) * positions),
+            }
+        )
+        if self.global_step > 0 and now > self._clock:
+            self.log("tokens_per_s", positions / (now - self._clock), prog_bar=True)
+        self._clock = now
+        return loss
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Adds the model's sizes to a resumable checkpoint."""
+        checkpoint["model_config"] = self.model.config.to_dict()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuses a checkpoint of a model of other sizes.
+
+        Raises:
+            RfmError: naming the sizes that differ.
+        """
+        saved, own = checkpoint.get("model_config", {}), self.model.config.to_dict()
+        differing = [f"{key} {saved.get(key)} (here {own[key]})" for key in own if saved.get(key) != own[key]]
+        if differing:
+            raise RfmError(f"the checkpoint holds a model with {', '.join(differing)}; resume it with its own sizes")
+
+    def _diverged(self, batch: Batch, losses: Tensor) -> str:
+        bad = (~torch.isfinite(losses)).nonzero().flatten().tolist()
+        seeds = ", ".join(f"{batch.store_idx[i].item()}:{batch.seed_row[i].item()}" for i in bad[:5])
+        more = f" and {len(bad) - 5} more" if len(bad) > 5 else ""
+        return (
+            f"loss is {losses.mean().item()} at step {self.global_step}, from {len(bad)} of {len(losses)} contexts "
+            f"(store:seed row {seeds}{more}); lower lr, or look at these rows' values"
+        )

@@ -1,0 +1,152 @@
+"""A trained model applied to every row of a task, and to the fixed validation cells of many databases."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from tqdm.auto import tqdm
+
+from rfm.batch import make_batch
+from rfm.errors import RfmError
+from rfm.model import RelationalTransformer, sequence_losses
+from rfm.random_keys import item_keys
+from rfm.sampler import ContextSampler, Policy, Protocol
+from rfm.store import SemType, Store, TextTable
+
+
+def predict_task(
+    model: RelationalTransformer,
+    store: Store,
+    texts: TextTable,
+    task: str,
+    split: str,
+    *,
+    protocol: Protocol = "temporal",
+    policy: Policy = "history",
+    ctx_len: int,
+    batch_size: int = 32,
+    seed: int = 0,
+    max_bfs_width: int = 128,
+    progress: bool = True,
+) -> np.ndarray:
+    """One prediction for every row of a split, in the task's own order; rows with a hidden target included.
+
+    A row's prediction depends on its context alone: not on `batch_size`, nor on the other rows.
+
+    Args:
+        protocol, policy, max_bfs_width: of the contexts, see `ContextSampler`.
+        seed: of the contexts' random rows.
+        progress: shows a bar.
+
+    Returns:
+        float64 (rows,): the probability of true for a binary classification; for a regression the value in the
+        column's unit.
+
+    Raises:
+        RfmError: for an unknown task, split, protocol or policy, a text table of another width than the model's, or a
+            target that is neither a number nor a boolean.
+    """
+    _check_texts(model, texts)
+    sampler = ContextSampler(
+        store,
+        ctx_len=ctx_len,
+        task=task,
+        split=split,
+        protocol=protocol,
+        policy=policy,
+        max_bfs_width=max_bfs_width,
+    )
+    column = store.columns[store.tasks[task].target_column]
+    if column.sem_type not in (SemType.NUMBER, SemType.BOOLEAN):
+        raise RfmError(
+            f"task {task} of {store.name}: target {column.name} is {column.sem_type.name.lower()}, not number or boolean"
+        )
+    rows = store.task_rows(task, split)
+    keys = item_keys(seed, np.arange(len(rows)))
+    raw = np.empty(len(rows), np.float64)
+    with _inference(model):
+        for part in _parts(len(rows), batch_size, f"{store.name} {task} {split}", progress):
+            batch = make_batch(sampler.sample(rows[part], column.id, keys[part]), texts).to(_device(model))
+            seeds = model.decode(model(batch)[:, 0])  # the target is the first cell
+            raw[part] = seeds[column.sem_type.name.lower()].squeeze(-1).double().cpu().numpy()
+    if column.sem_type == SemType.BOOLEAN:
+        return 1.0 / (1.0 + np.exp(-raw))
+    mean, std = column.stats["whole" if protocol == "paper" else "train"]
+    return raw * std + mean
+
+
+def validation_loss(
+    model: RelationalTransformer,
+    stores: Sequence[Store],
+    texts: TextTable,
+    seeds: tuple[np.ndarray, np.ndarray, np.ndarray],
+    *,
+    ctx_len: int,
+    batch_size: int = 32,
+    max_bfs_width: int = 128,
+    progress: bool = True,
+) -> np.ndarray:
+    """Mean loss of the given cells of each database, every cell hidden alone (paper, section 7).
+
+    Args:
+        seeds: store index, row and column of each cell, see `rfm.seeds.validation_seeds`.
+        progress: shows a bar.
+
+    Returns:
+        float64 (stores,); NaN for a store without a seed.
+
+    Raises:
+        RfmError: for a text table of another width than the model's.
+    """
+    _check_texts(model, texts)
+    store_idx, rows, columns = seeds
+    keys = item_keys(0, store_idx, rows, columns)
+    losses = np.empty(len(rows), np.float64)
+    samplers = {
+        i: ContextSampler(stores[i], ctx_len=ctx_len, max_bfs_width=max_bfs_width) for i in np.unique(store_idx)
+    }
+    with _inference(model):
+        for part in _parts(len(rows), batch_size, "validation", progress):
+            groups = [part[store_idx[part] == i] for i in np.unique(store_idx[part])]
+            contexts = [samplers[store_idx[g[0]]].sample(rows[g], columns[g], keys[g]) for g in groups]
+            batch = make_batch(contexts, texts).to(_device(model))
+            losses[np.concatenate(groups)] = sequence_losses(model, batch).double().cpu().numpy()
+    return np.array([losses[store_idx == i].mean() if (store_idx == i).any() else np.nan for i in range(len(stores))])
+
+
+@contextmanager
+def _inference(model: RelationalTransformer) -> Iterator[None]:
+    """Evaluation mode without gradients; the model's own mode comes back afterwards."""
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        model.train(was_training)
+
+
+def _parts(num_items: int, batch_size: int, label: str, progress: bool) -> Iterator[np.ndarray]:
+    """Positions 0 .. num_items - 1 in slices of `batch_size`, the last one shorter."""
+    if batch_size < 1:
+        raise RfmError(f"batch_size is {batch_size}; it must be at least 1")
+    with tqdm(total=num_items, desc=label, disable=not progress, unit="row") as bar:
+        for start in range(0, num_items, batch_size):
+            part = np.arange(start, min(start + batch_size, num_items))
+            yield part
+            bar.update(len(part))
+
+
+def _device(model: RelationalTransformer) -> torch.device:
+    return next(model.parameters()).device
+
+
+def _check_texts(model: RelationalTransformer, texts: TextTable) -> None:
+    if texts.d_text != model.config.d_text:
+        raise RfmError(
+            f"the model reads text embeddings of width {model.config.d_text}, the text table holds width {texts.d_text}; "
+            "build the stores with the text model of the training"
+        )
