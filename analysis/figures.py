@@ -23,7 +23,7 @@ from analysis.errors import AnalysisError
 from analysis.power_law import PowerLawFit
 from analysis.results import loss_grid
 from analysis.transfer import METRIC_NAMES, MODEL_NAMES, PERCENT_METRICS, REFERENCE, compare_models, ordered_models
-from analysis.units import AXIS_NAMES, SYMBOLS, LawTerms, law_unit, short
+from analysis.units import AXIS_NAMES, SYMBOLS, LawTerms, count, law_unit
 
 PNG_DPI = 150
 LOWEST_SCORE = -25.0  # percent; a worse R² is drawn at the edge with its value, or it would flatten every other row
@@ -52,11 +52,11 @@ def plot_scaling(
             ax.plot(losses.index, losses, "o-", color=colour, markersize=2.5, linewidth=0.8, alpha=0.6, zorder=2)
         _draw_envelope(ax, envelope, fit, axis)
         ax.set_xscale("log")
-        _count_ticks(ax, envelope["x"].to_numpy())
+        _count_ticks(ax, axis, envelope["x"].to_numpy())
         ax.set_xlabel(AXIS_NAMES[axis])
         ax.set_ylabel("validation loss")
         ax.grid(axis="y", linewidth=0.4, alpha=0.35)
-        _level_bar(ax, colours, [short(level) for level in lines.index], SYMBOLS[OTHER_AXIS[axis]])
+        _level_bar(ax, colours, [count(OTHER_AXIS[axis], level) for level in lines.index], SYMBOLS[OTHER_AXIS[axis]])
         ax.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), borderaxespad=0.2, handlelength=2.2)
     return ax
 
@@ -79,8 +79,8 @@ def plot_grid(results: pd.DataFrame, ax: Axes | None = None) -> Axes:
             row, column = np.unravel_index(np.nanargmin(values), values.shape)
             frame = {"fill": False, "edgecolor": style.VERMILION, "linewidth": 2, "clip_on": False}
             ax.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, **frame))
-        ax.set_xticks(range(columns), [short(tokens) for tokens in grid.columns])
-        ax.set_yticks(range(rows), [short(number) for number in grid.index])
+        ax.set_xticks(range(columns), [count("tokens", tokens) for tokens in grid.columns])
+        ax.set_yticks(range(rows), grid.index)
         ax.set_xlabel(AXIS_NAMES["tokens"])
         ax.set_ylabel(AXIS_NAMES["num_databases"])
         ax.tick_params(length=0)
@@ -108,7 +108,7 @@ def plot_transfer(transfer: pd.DataFrame, split: str = "test", ax: Axes | None =
         marks = dict(zip(models, _model_marks(models), strict=True))
         for number, row in table.iterrows():
             title = f"{row['dataset']} · {row['task']} · {METRIC_NAMES[row['metric']]}"
-            ax.text(0, number + lane, title, transform=ax.get_yaxis_transform(), va="center", fontsize="medium")
+            _draw_title(ax, title, number + lane)
             for place, model in enumerate(models):
                 _draw_score(ax, row[model], number + (place + 2.4) * lane, marks[model])
             if REFERENCE in models and row[REFERENCE] >= LOWEST_SCORE:
@@ -135,8 +135,7 @@ def save_figure(fig: Figure, stem: Path | str) -> tuple[Path, Path]:
     for path in paths:
         temporary = path.with_name(f".{path.name}.tmp")
         kind = path.suffix[1:]
-        # No date in the file: the same results give the same bytes.
-        with style.mpl.rc_context({"svg.hashsalt": "analysis"}):
+        with style.reproducible_svg():  # and no date: the same results give the same bytes
             fig.savefig(temporary, format=kind, dpi=PNG_DPI, metadata={"Date": None} if kind == "svg" else None)
         os.replace(temporary, path)
     return paths
@@ -163,11 +162,11 @@ def _draw_envelope(ax: Axes, envelope: pd.DataFrame, fit: PowerLawFit | None, ax
         ax.plot(x[held_out], loss[held_out], markerfacecolor=paper, label=label, **marker)
 
 
-def _count_ticks(ax: Axes, values: np.ndarray) -> None:
+def _count_ticks(ax: Axes, axis: str, values: np.ndarray) -> None:
     """Ticks at the grid's own values (every second one if there are many)."""
     ax.xaxis.set_major_locator(FixedLocator(values[:: 1 + (len(values) - 1) // 8]))
     ax.xaxis.set_minor_locator(NullLocator())
-    ax.xaxis.set_major_formatter(lambda value, _: short(value))
+    ax.xaxis.set_major_formatter(lambda value, _: count(axis, value))
 
 
 def _level_bar(ax: Axes, colours: np.ndarray, labels: list[str], title: str) -> None:
@@ -176,6 +175,7 @@ def _level_bar(ax: Axes, colours: np.ndarray, labels: list[str], title: str) -> 
     mappable = style.mpl.cm.ScalarMappable(norm, ListedColormap(colours))
     bar = ax.figure.colorbar(mappable, ax=ax, fraction=0.05, pad=0.03, ticks=range(len(labels)))
     bar.ax.set_yticklabels(labels)
+    bar.ax.minorticks_off()
     bar.ax.tick_params(length=0)
     bar.ax.set_title(title, fontsize="medium")
     bar.outline.set_visible(False)
@@ -197,6 +197,13 @@ def _model_marks(models: list[str]) -> list[dict[str, object]]:
     return marks
 
 
+def _draw_title(ax: Axes, title: str, height: float) -> None:
+    """The title of a row, on the paper's colour so that grid lines do not cross it; long ones are set smaller."""
+    size = style.mpl.rcParams["font.size"] * min(1.0, 52 / len(title))
+    box = {"facecolor": ax.get_facecolor(), "edgecolor": "none", "pad": 1}
+    ax.text(0, height, title, transform=ax.get_yaxis_transform(), va="center", fontsize=size, bbox=box)
+
+
 def _draw_score(ax: Axes, score: float, height: float, mark: dict[str, object]) -> None:
     if np.isnan(score):
         return
@@ -204,4 +211,6 @@ def _draw_score(ax: Axes, score: float, height: float, mark: dict[str, object]) 
         ax.plot(score, height, linestyle="none", zorder=3, **mark)
         return
     ax.plot(LOWEST_SCORE, height, linestyle="none", zorder=3, **{**mark, "marker": "<"})
-    ax.text(LOWEST_SCORE + 2, height, f"{score:.0f}", va="center", fontsize="x-small", color=mark["color"])
+    ax.text(
+        LOWEST_SCORE + 2, height, f"{score:.0f}".replace("-", "−"), va="center", fontsize="x-small", color=mark["color"]
+    )

@@ -66,7 +66,9 @@ class PowerLawFit:
         known = cls.__dataclass_fields__.keys()
         if values.keys() != known:
             key = sorted(values.keys() ^ known)[0]
-            raise AnalysisError(f"power law: {'unknown' if key in values else 'missing'} key {key!r}; keys: {list(known)}")
+            raise AnalysisError(
+                f"power law: {'unknown' if key in values else 'missing'} key {key!r}; keys: {list(known)}"
+            )
         return cls(**{**values, "x_range": tuple(values["x_range"])})
 
     def __repr__(self) -> str:
@@ -138,7 +140,9 @@ def _checked(x: ArrayLike, y: ArrayLike) -> tuple[NDArray[np.float64], NDArray[n
         bad = ~(np.isfinite(values) & (values > 0))
         if bad.any():
             at = int(bad.argmax())
-            raise AnalysisError(f"{name}[{at}] is {values[at]} (at x = {x[at]}); a power law needs finite values above 0")
+            raise AnalysisError(
+                f"{name}[{at}] is {values[at]} (at x = {x[at]}); a power law needs finite values above 0"
+            )
     order = np.lexsort((y, x))  # sums then run in one order, so that the fit does not depend on the rows' order
     return x[order], y[order]
 
@@ -202,26 +206,29 @@ def _extrapolation(
 
 def _warning(x: NDArray, num_distinct: int, num_parameters: int, exponent: float, floor: float | None) -> str | None:
     """What makes this fit less than it seems; `floor` None if it was not fitted."""
-    found = [
-        f"{num_distinct} distinct x for {num_parameters} parameters: the law goes through the points whatever they are, "
-        "and R² says nothing"
-        if num_distinct == num_parameters
-        else "",
-        f"only one distinct x more than parameters ({num_distinct} for {num_parameters}): R² is close to 1 for almost any "
-        "falling curve"
-        if num_distinct == num_parameters + 1
-        else "",
-        f"{len(x) - len(np.unique(x))} points repeat an x; they are fitted as separate points"
-        if len(np.unique(x)) < len(x)
-        else "",
-        f"the exponent is at its upper bound {EXPONENT_BOUNDS[1]:g}: only the smallest x lie above the floor, and the "
-        "exponent is not determined"
-        if exponent > 0.999 * EXPONENT_BOUNDS[1]
-        else "",
-        f"the exponent is at its lower bound {EXPONENT_BOUNDS[0]:g}: y falls like a logarithm or slower, and coefficient "
-        "and floor are not determined"
-        if exponent < 1.001 * EXPONENT_BOUNDS[0]
-        else "",
-        "the floor is at its bound 0: over this range the points show no floor" if floor == 0 else "",
-    ]
-    return "; ".join(text for text in found if text) or None
+    found = []
+    if num_distinct == num_parameters:
+        found.append(
+            f"{num_distinct} distinct x for {num_parameters} parameters: the law goes through the points whatever they "
+            "are, and R² says nothing"
+        )
+    if num_distinct == num_parameters + 1:
+        found.append(
+            f"only one distinct x more than parameters ({num_distinct} for {num_parameters}): R² is close to 1 for "
+            "almost any falling curve"
+        )
+    if len(np.unique(x)) < len(x):
+        found.append(f"{len(x) - len(np.unique(x))} points repeat an x; they count as separate points")
+    if exponent > 0.999 * EXPONENT_BOUNDS[1]:
+        found.append(
+            f"the exponent is at its upper bound {EXPONENT_BOUNDS[1]:g}: only the smallest x lies above the floor, and "
+            "the exponent is not determined"
+        )
+    if exponent < 1.001 * EXPONENT_BOUNDS[0]:
+        found.append(
+            f"the exponent is at its lower bound {EXPONENT_BOUNDS[0]:g}: y falls like a logarithm or slower, and "
+            "coefficient and floor are not determined"
+        )
+    if floor == 0:
+        found.append("the floor is at its bound 0: over this range the points show no floor")
+    return "; ".join(found) or None

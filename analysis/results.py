@@ -64,7 +64,9 @@ def write_rows(path: Path | str, rows: Iterable[Mapping[str, Any]]) -> None:
     for number, row in enumerate(rows):
         for problem, columns in (("lacks", SCHEMA.keys() - row.keys()), ("has unknown", row.keys() - SCHEMA.keys())):
             if columns:
-                raise AnalysisError(f"{path}: row {number} {problem} column {sorted(columns)[0]!r}; columns: {_names()}")
+                raise AnalysisError(
+                    f"{path}: row {number} {problem} column {sorted(columns)[0]!r}; columns: {_names()}"
+                )
     arrays = [_array(path, name, [row[name] for row in rows]) for name in SCHEMA]
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
@@ -104,10 +106,14 @@ def loss_rows(results: pd.DataFrame) -> pd.DataFrame:
         (results["dataset"] == VALIDATION_DATASET) & (results["split"] == "val") & (results["metric"] == "loss")
     ]
     if rows.empty:
-        raise AnalysisError(f"no validation loss: no row has dataset={VALIDATION_DATASET!r}, split='val', metric='loss'")
+        raise AnalysisError(
+            f"no validation loss: no row has dataset={VALIDATION_DATASET!r}, split='val', metric='loss'"
+        )
     runs = sorted(rows["run"].unique())
     if len(runs) > 1:
-        raise AnalysisError(f"results of {len(runs)} runs ({', '.join(runs)}); select one: results[results['run'] == ...]")
+        raise AnalysisError(
+            f"results of {len(runs)} runs ({', '.join(runs)}); select one: results[results['run'] == ...]"
+        )
     return rows
 
 

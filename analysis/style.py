@@ -42,8 +42,15 @@ def theme(name: Theme) -> AbstractContextManager[None]:
     papers = ("figure.facecolor", "axes.facecolor", "savefig.facecolor")
     soft = ("xtick.color", "ytick.color", "grid.color")
     return mpl.rc_context(
-        dict.fromkeys(inks, colours["ink"]) | dict.fromkeys(papers, colours["paper"]) | dict.fromkeys(soft, colours["soft"])
+        dict.fromkeys(inks, colours["ink"])
+        | dict.fromkeys(papers, colours["paper"])
+        | dict.fromkeys(soft, colours["soft"])
     )
+
+
+def reproducible_svg() -> AbstractContextManager[None]:
+    """Ids in an SVG depend on its content alone, so that the same results give the same bytes."""
+    return mpl.rc_context({"svg.hashsalt": "analysis"})
 
 
 def sizes(ax: Axes | None) -> AbstractContextManager[None]:

@@ -62,7 +62,11 @@ def check_transfer(table: pd.DataFrame, where: str = "transfer table") -> None:
     for name in COLUMNS:
         if name not in table:
             raise AnalysisError(f"{where}: no column {name!r}; it needs {', '.join(COLUMNS)}")
-    for name, kind, wanted in (("value", "iuf", "numbers"), ("num_rows", "iu", "integers"), ("higher_is_better", "b", "true or false")):
+    for name, kind, wanted in (
+        ("value", "iuf", "numbers"),
+        ("num_rows", "iu", "integers"),
+        ("higher_is_better", "b", "true or false"),
+    ):
         if table[name].dtype.kind not in kind:
             raise AnalysisError(f"{where}: column {name!r} must hold {wanted}, not {table[name].dtype}")
     if table.empty:
@@ -88,10 +92,14 @@ def compare_models(table: pd.DataFrame, split: str = "test") -> pd.DataFrame:
     check_transfer(table)
     rows = table[table["split"] == split]
     if rows.empty:
-        raise AnalysisError(f"transfer table: no row of split {split!r}; it has {', '.join(map(str, table['split'].unique()))}")
+        raise AnalysisError(
+            f"transfer table: no row of split {split!r}; it has {', '.join(map(str, table['split'].unique()))}"
+        )
     checkpoints = rows.filter(["num_databases", "tokens"]).drop_duplicates()
     if len(checkpoints) > 1:
-        raise AnalysisError(f"transfer table: scores of {len(checkpoints)} checkpoints; select one (num_databases, tokens)")
+        raise AnalysisError(
+            f"transfer table: scores of {len(checkpoints)} checkpoints; select one (num_databases, tokens)"
+        )
     key = ["dataset", "task", "protocol", "metric"]
     facts = rows.groupby(key, sort=False)[["higher_is_better", "num_rows"]].first()
     # Means by hand: a NaN score (a diverged model, an undefined metric) must stay one.

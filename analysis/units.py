@@ -9,11 +9,13 @@ AXIS_NAMES = {"num_databases": "synthetic databases N", "tokens": "training toke
 _UNITS = ((1e9, "B", "billions"), (1e6, "M", "millions"), (1e3, "k", "thousands"), (1.0, "", ""))
 
 
-def short(number: float) -> str:
-    """A count with three digits: 524288 -> "524k", 2e9 -> "2B", 16 -> "16"."""
+def count(axis: str, number: float) -> str:
+    """A coordinate of the grid: databases in full ("1024"), tokens in short ("524k", "33k", "1.5M", "2B")."""
+    if axis != "tokens":
+        return f"{number:.0f}"
     unit, letter, _ = _unit(number)
     scaled = number / unit
-    return (f"{scaled:.0f}" if scaled >= 100 else f"{scaled:.3g}") + letter
+    return (f"{scaled:.0f}" if scaled >= 10 else f"{scaled:.2g}") + letter
 
 
 def law_unit(axis: str, largest: float) -> tuple[float, str]:

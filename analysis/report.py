@@ -1,0 +1,314 @@
+"""report.html of a run: one self-contained page with its laws, figures, transfer table, limits and provenance.
+
+Reads run_dir/results/*.parquet and, where they exist, run.json, fits.json and transfer.csv. What a run did not record
+is shown as "not recorded". Figures are embedded twice, for readers with a light and a dark screen.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from matplotlib.axes import Axes
+
+from analysis import style
+from analysis.errors import AnalysisError
+from analysis.figures import plot_grid, plot_scaling, plot_transfer
+from analysis.power_law import PowerLawFit
+from analysis.published import PAPER_LAWS, PAPER_SCALE, PublishedLaw
+from analysis.results import loss_grid, loss_rows, read_results
+from analysis.transfer import (
+    BASELINES,
+    METRIC_NAMES,
+    MODEL_NAMES,
+    PERCENT_METRICS,
+    compare_models,
+    ordered_models,
+    read_transfer,
+)
+from analysis.units import AXIS_NAMES, SYMBOLS, LawTerms, count, law_unit
+
+NOT_RECORDED = "not recorded"
+AXES = ("num_databases", "tokens")
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """What a run folder holds, read and checked. `laws` maps an axis to its fit, or to why there is none."""
+
+    name: str
+    results: pd.DataFrame
+    laws: dict[str, PowerLawFit | str]
+    transfer: pd.DataFrame | None
+    record: dict[str, Any]
+
+    @classmethod
+    def read(cls, run_dir: Path) -> RunFiles:
+        fits = _read_json(run_dir / "fits.json")
+        transfer = run_dir / "transfer.csv"
+        return cls(
+            name=run_dir.resolve().name,
+            results=read_results(run_dir),
+            laws={axis: _read_law(run_dir / "fits.json", fits.get(axis)) for axis in AXES},
+            transfer=read_transfer(transfer) if transfer.exists() else None,
+            record=_read_json(run_dir / "run.json"),
+        )
+
+
+def write_report(run_dir: Path | str) -> Path:
+    """Writes run_dir/report.html, whole or not at all, and returns its path.
+
+    Raises:
+        AnalysisError: if there are no results, or a file of the run is damaged, naming it.
+    """
+    run_dir = Path(run_dir)
+    page = render_report(RunFiles.read(run_dir))
+    path = run_dir / "report.html"
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(page, encoding="utf-8")
+    os.replace(temporary, path)
+    return path
+
+
+def render_report(run: RunFiles) -> str:
+    """The page as text; every name from a file is escaped."""
+    environment = Environment(
+        loader=PackageLoader("analysis"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"duration": duration, "axis_count": lambda number, axis: count(axis, number)}
+    tables = {} if run.transfer is None else {s: transfer_rows(run.transfer, s) for s in _splits(run.transfer)}
+    return environment.get_template("report.html").render(
+        run=run,
+        facts=run_facts(run),
+        grid=loss_grid(run.results),
+        best=best_cell(run.results),
+        laws=[law_section(run, axis) for axis in AXES],
+        transfer=tables,
+        verdict=transfer_verdict(run.transfer),
+        figures=embedded_figures(run),
+        scale=scale_sentence(run.results),
+        limits=limits(run),
+        NOT_RECORDED=NOT_RECORDED,
+    )
+
+
+def run_facts(run: RunFiles) -> dict[str, str]:
+    """What ran, on what: label -> text, for the page's first table."""
+    record, rows = run.record, loss_rows(run.results)
+    machine, model = record.get("machine") or {}, record.get("model") or {}
+    gpu = machine.get("gpu", NOT_RECORDED)
+    parts = (
+        machine.get("processor"),
+        f"{machine['cores']} cores" if "cores" in machine else None,
+        f"{machine['memory_gib']} GiB memory" if "memory_gib" in machine else None,
+        f"GPU: {gpu}",
+    )
+    peak = record.get("peak_memory_gib")
+    return {
+        "profile": record.get("profile", NOT_RECORDED),
+        "prior": record.get("prior", NOT_RECORDED),
+        "model": f"{rows['params'].max() / 1e6:.3g} M parameters"
+        + (f" ({', '.join(f'{key} {value}' for key, value in model.items())})" if model else ""),
+        "validation": f"{_num_validation(run.results) or NOT_RECORDED} held-out synthetic databases, "
+        "the same contexts for every cell",
+        "transfer protocol": ", ".join(run.transfer["protocol"].unique())
+        if run.transfer is not None
+        else "no transfer",
+        "machine": ", ".join(part for part in parts if part),
+        "peak memory": f"{peak} GiB" if peak is not None else NOT_RECORDED,
+        "commit": record.get("git", NOT_RECORDED),
+        "seed": str(record.get("seed", NOT_RECORDED)),
+    }
+
+
+def best_cell(results: pd.DataFrame) -> dict[str, Any] | None:
+    """N, S and loss of the best cell; None if every one diverged."""
+    cells = loss_grid(results).stack().dropna()
+    if cells.empty:
+        return None
+    num_databases, tokens = cells.idxmin()
+    return {"num_databases": num_databases, "tokens": tokens, "loss": cells.min()}
+
+
+def law_section(run: RunFiles, axis: str) -> dict[str, Any]:
+    """One axis: the run's law (or why there is none) in a readable unit, and the paper's beside it."""
+    fit, paper = run.laws[axis], PAPER_LAWS[axis]
+    section: dict[str, Any] = {"axis": axis, "symbol": SYMBOLS[axis], "name": AXIS_NAMES[axis]}
+    section["paper"] = {"terms": _published_terms(paper), "unit": law_unit(axis, paper.unit)[1], "law": paper}
+    if isinstance(fit, str):
+        return section | {"error": fit, "fit": None}
+    unit, word = law_unit(axis, run.results[axis].max())
+    terms = LawTerms.of(fit.coefficient_per(unit), fit.exponent, fit.floor)
+    section |= {"fit": fit, "unit": word, "terms": terms}
+    if axis == "tokens" and unit != paper.unit:  # A depends on the unit: give it in the paper's too
+        section["coefficient_as_paper"] = f"{fit.coefficient_per(paper.unit):.3g}"
+    return section
+
+
+def transfer_rows(transfer: pd.DataFrame, split: str) -> dict[str, Any]:
+    """The transfer table of a split: models in order, and per row their scores as text, lifts, and who is best."""
+    table = compare_models(transfer, split)
+    models = ordered_models([name for name in transfer["model"].unique() if name in table])
+    rows = []
+    for _, row in table.iterrows():
+        cells = []
+        for model in models:
+            lift = row.get(f"lift:{model}", np.nan)
+            cell = {"model": model, "value": score_text(row["metric"], row[model]), "best": row["best"] == model}
+            cell |= {"lift": "" if np.isnan(lift) else score_text(row["metric"], lift, signed=True), "wins": lift > 0}
+            cells.append(cell)
+        rows.append({**row[["dataset", "task", "protocol", "num_rows", "higher_is_better"]], "cells": cells})
+        rows[-1]["metric"] = METRIC_NAMES.get(row["metric"], row["metric"])
+    return {"models": [{"key": m, "name": MODEL_NAMES.get(m, m)} for m in models], "rows": rows}
+
+
+def transfer_verdict(transfer: pd.DataFrame | None) -> list[dict[str, Any]]:
+    """Per trained model: on how many tasks it beats label history (AUROC, R²; test where there is one)."""
+    if transfer is None:
+        return []
+    split = _splits(transfer)[0]
+    table = compare_models(transfer, split)
+    table = table[table["metric"].isin(PERCENT_METRICS)]
+    verdicts = []
+    for model in [name for name in ordered_models(transfer["model"].unique().tolist()) if name not in BASELINES]:
+        lift = table[f"lift:{model}"].dropna() if f"lift:{model}" in table else pd.Series(dtype=float)
+        verdicts.append({"model": model, "wins": int((lift > 0).sum()), "of": len(lift), "split": split})
+    return verdicts
+
+
+def embedded_figures(run: RunFiles) -> dict[str, dict[str, str]]:
+    """Name -> theme -> data URI of an SVG."""
+    plots: dict[str, Callable[[], Axes]] = {"grid": lambda: plot_grid(run.results)}
+    for axis in AXES:
+        fit = run.laws[axis]
+        plots[axis] = lambda axis=axis, fit=fit: plot_scaling(run.results, None if isinstance(fit, str) else fit, axis)
+    if run.transfer is not None and run.transfer["metric"].isin(PERCENT_METRICS).any():
+        plots["transfer"] = lambda: plot_transfer(run.transfer, _splits(run.transfer)[0])
+    return {name: {theme: _data_uri(plot, theme) for theme in ("light", "dark")} for name, plot in plots.items()}
+
+
+def scale_sentence(results: pd.DataFrame) -> str:
+    """How far this run is from the paper's scale, in numbers."""
+    rows = loss_rows(results)
+
+    def span(axis: str) -> str:
+        low, high = count(axis, rows[axis].min()), count(axis, rows[axis].max())
+        return low if low == high else f"{low} to {high}"
+
+    return (
+        f"This run: {rows['params'].max() / 1e6:.3g} M parameters, {span('num_databases')} databases, "
+        f"{span('tokens')} tokens. The paper: {PAPER_SCALE}."
+    )
+
+
+def limits(run: RunFiles) -> list[str]:
+    """What a reader must not conclude from this run, from its own data."""
+    rows = loss_rows(run.results)
+    seeds = rows["seed"].nunique()
+    found = []
+    if seeds == 1:
+        found.append(
+            "Every cell was trained once, with one seed: no interval is given, and small differences may be noise."
+        )
+    found.append(
+        "The laws are fitted to the lower envelope of one grid. R² is of the fitted points; only the held-out points "
+        "test the law, and their error counts on the excess over the floor, since most of a loss is floor."
+    )
+    found.append("Exponent and floor are not independent: with few points, another floor gives another exponent.")
+    missing = int(loss_grid(run.results).isna().to_numpy().sum())
+    if missing:
+        found.append(f"{missing} cells of the grid are missing or diverged.")
+    on_edge = [axis for axis in AXES if _envelope_ends_inside(run.results, axis)]
+    for axis in on_edge:
+        found.append(
+            f"The loss rises again at the largest {SYMBOLS[axis]} for some cells: one resource alone overfits."
+        )
+    if run.transfer is None:
+        found.append("No transfer to real databases was measured.")
+    else:
+        protocols = ", ".join(run.transfer["protocol"].unique())
+        found.append(
+            f"Transfer scores hold under the protocol “{protocols}” only, come from one checkpoint without intervals, "
+            "and say something about pretraining only where they beat label history."
+        )
+    return found
+
+
+def duration(seconds: float) -> str:
+    """Wall time for a reader: "4.1 s", "4 min 11 s", "2 h 05 min"."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def score_text(metric: str, value: float, signed: bool = False) -> str:
+    """A score with the digits that matter: percent metrics to 0.1, others to three digits; "–" if undefined."""
+    if np.isnan(value):
+        return "–"
+    sign = "+" if signed else ""
+    text = format(value, f"{sign}.1f" if metric in PERCENT_METRICS else f"{sign}.3g")
+    return text.replace("-", "−")
+
+
+def _envelope_ends_inside(results: pd.DataFrame, axis: str) -> bool:
+    grid = loss_grid(results)
+    grid = grid if axis == "tokens" else grid.T
+    return bool((grid.idxmin(axis=1).dropna() < grid.columns[-1]).any())
+
+
+def _splits(transfer: pd.DataFrame) -> list[str]:
+    """Test first: the split that a claim rests on."""
+    return sorted(transfer["split"].unique(), key=lambda split: (split != "test", split))
+
+
+def _num_validation(results: pd.DataFrame) -> int:
+    per_database = results[(results["metric"] == "loss") & (results["split"] == "val") & (results["task"] == "")]
+    return per_database["dataset"].nunique() - 1
+
+
+def _published_terms(law: PublishedLaw) -> LawTerms:
+    return LawTerms(f"{law.coefficient:g}", "", f"{law.exponent:g}", f"{law.floor:g}")
+
+
+def _data_uri(plot: Callable[[], Axes], theme: style.Theme) -> str:
+    with style.theme(theme), style.reproducible_svg():
+        buffer = io.BytesIO()
+        plot().figure.savefig(buffer, format="svg", metadata={"Date": None})
+    return "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        return {}
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise AnalysisError(f"{path} is damaged ({error}); delete it and run again") from error
+    if not isinstance(content, dict):
+        raise AnalysisError(f"{path} must hold a JSON object, not {type(content).__name__}")
+    return content
+
+
+def _read_law(path: Path, values: dict[str, Any] | None) -> PowerLawFit | str:
+    if values is None:
+        return "no law was fitted"
+    if "error" in values:
+        return str(values["error"])
+    try:
+        return PowerLawFit.from_dict(values)
+    except AnalysisError as error:
+        raise AnalysisError(f"{path}: {error}; run experiments.report again") from error
