@@ -11,6 +11,7 @@ import numpy as np
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from rfm.batch import Batch, make_batch
+from rfm.compatibility import check_text_table
 from rfm.errors import RfmError
 from rfm.random_keys import item_keys
 from rfm.sampler import ContextSampler, Policy, Protocol
@@ -35,7 +36,7 @@ class PretrainBatches:
         mask_frac: chance that a further number, datetime or boolean cell is hidden and trained on beside the target.
 
     Raises:
-        RfmError: if there is no store, or no column to predict in any.
+        RfmError: if there is no store, no column to predict in any, or a text table that is not theirs.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class PretrainBatches:
         mask_frac: float = 0.0,
         max_bfs_width: int = 128,
     ) -> None:
+        check_text_table(stores, texts)
         self.stores, self.texts = list(stores), texts
         self.batch_size, self.seed, self.mask_frac = batch_size, seed, mask_frac
         self.seeds = PretrainSeeds(self.stores, seed=seed)
@@ -77,7 +79,7 @@ class TaskBatches:
         protocol, policy, max_bfs_width: of the contexts, see `ContextSampler`.
 
     Raises:
-        RfmError: if the task is unknown or has no train row with a target.
+        RfmError: if the task is unknown or has no train row with a target, or the text table is not the store's.
     """
 
     def __init__(
@@ -93,6 +95,7 @@ class TaskBatches:
         policy: Policy = "history",
         max_bfs_width: int = 128,
     ) -> None:
+        check_text_table([store], texts)
         self.texts, self.batch_size, self.seed = texts, batch_size, seed
         self._sampler = ContextSampler(
             store,

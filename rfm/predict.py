@@ -10,6 +10,7 @@ import torch
 from tqdm.auto import tqdm
 
 from rfm.batch import make_batch
+from rfm.compatibility import check_text_table
 from rfm.errors import RfmError
 from rfm.model import RelationalTransformer, sequence_losses
 from rfm.random_keys import item_keys
@@ -46,10 +47,10 @@ def predict_task(
         column's unit.
 
     Raises:
-        RfmError: for an unknown task, split, protocol or policy, a text table of another width than the model's, or a
+        RfmError: for an unknown task, split, protocol or policy, a text table that is not the store's or not of the model's width, or a
             target that is neither a number nor a boolean.
     """
-    _check_texts(model, texts)
+    check_text_table([store], texts)
     sampler = ContextSampler(
         store,
         ctx_len=ctx_len,
@@ -73,7 +74,7 @@ def predict_task(
             seeds = model.decode(model(batch)[:, 0])  # the target is the first cell
             raw[part] = seeds[column.sem_type.name.lower()].squeeze(-1).double().cpu().numpy()
     if column.sem_type == SemType.BOOLEAN:
-        return 1.0 / (1.0 + np.exp(-raw))
+        return np.exp(-np.logaddexp(0.0, -raw))  # the logistic function, without overflow
     mean, std = column.stats["whole" if protocol == "paper" else "train"]
     return raw * std + mean
 
@@ -99,11 +100,11 @@ def validation_loss(
         float64 (stores,); NaN for a store without a seed.
 
     Raises:
-        RfmError: for a text table of another width than the model's.
+        RfmError: for a text table that is not the store's or not of the model's width.
     """
-    _check_texts(model, texts)
+    check_text_table(stores, texts)
     store_idx, rows, columns = seeds
-    keys = item_keys(0, store_idx, rows, columns)
+    keys = item_keys(0, rows, columns)
     losses = np.empty(len(rows), np.float64)
     samplers = {
         i: ContextSampler(stores[i], ctx_len=ctx_len, max_bfs_width=max_bfs_width) for i in np.unique(store_idx)
@@ -142,11 +143,3 @@ def _parts(num_items: int, batch_size: int, label: str, progress: bool) -> Itera
 
 def _device(model: RelationalTransformer) -> torch.device:
     return next(model.parameters()).device
-
-
-def _check_texts(model: RelationalTransformer, texts: TextTable) -> None:
-    if texts.d_text != model.config.d_text:
-        raise RfmError(
-            f"the model reads text embeddings of width {model.config.d_text}, the text table holds width {texts.d_text}; "
-            "build the stores with the text model of the training"
-        )

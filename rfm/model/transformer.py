@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rfm.batch import Batch
+from rfm.errors import RfmError
 from rfm.model.attention import MaskedAttention, RMSNorm
 from rfm.model.config import ModelConfig
 from rfm.model.embedding import TYPES, embed_cells
@@ -64,7 +65,16 @@ class RelationalTransformer(nn.Module):
         self.norm_out = RMSNorm(d_model)
 
     def forward(self, batch: Batch) -> Tensor:
-        """Hidden vectors (B, L, D), after the last norm; zeros on padding. Masked values are not read."""
+        """Hidden vectors (B, L, D), after the last norm; zeros on padding. Masked values are not read.
+
+        Raises:
+            RfmError: if the batch's text embeddings have another width than the model's d_text.
+        """
+        if batch.text_embeddings.shape[-1] != self.config.d_text:
+            raise RfmError(
+                f"the model reads text embeddings of width {self.config.d_text}, the batch holds width "
+                f"{batch.text_embeddings.shape[-1]}; build the stores with the text model of the model's training"
+            )
         x = embed_cells(batch, self.enc_dict, self.norm_dict, self.mask_embs)
         dtype = _compute_dtype(x)
         masks = RelationalMasks.from_batch(batch)
