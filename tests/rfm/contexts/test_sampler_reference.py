@@ -1,0 +1,186 @@
+"""A plain Python walk, written from the rules, draws exactly the contexts of the compiled one.
+
+It knows rows with lists of parents, not the store's arrays, and shares no code with the kernel.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import numpy as np
+import pytest
+
+from rfm.sampler import ContextSampler
+from rfm.store import NEVER, NO_TIME, SemType
+
+MASK = 2**64 - 1
+
+
+class SplitMix64:
+    """Python integers, reduced by hand."""
+
+    def __init__(self, key: int) -> None:
+        self.state = self.mix(key)
+
+    @staticmethod
+    def mix(z: int) -> int:
+        z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & MASK
+        z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & MASK
+        return z ^ (z >> 31)
+
+    def below(self, n: int) -> int:
+        self.state = (self.state + 0x9E3779B97F4A7C15) & MASK
+        return ((self.mix(self.state) >> 32) * n) >> 32
+
+
+class Reference:
+    """The context of one seed, cell by cell."""
+
+    def __init__(self, database, task, split, protocol, policy, ctx_len, width, num_parents) -> None:
+        self.rows, self.columns = database.rows, database.store.columns
+        self.database, self.protocol, self.policy = database, protocol, policy
+        self.task = None if task is None else database.tasks[task]
+        self.split = ("train", "val", "test").index(split)
+        self.ctx_len, self.width, self.num_parents = ctx_len, width, num_parents
+
+    def is_visible(self, row) -> bool:
+        if row.time == NEVER:
+            return False
+        if row.time == NO_TIME:
+            return True
+        if self.seed.time not in (NO_TIME, NEVER) and row.time > self.seed.time:
+            return False
+        if self.protocol == "relbench" and self.task is not None:
+            return self.split == 0 or row.time <= (self.database.val_time, self.database.test_time)[self.split - 1]
+        return True
+
+    def split_of(self, row) -> int:
+        if row.split >= 0:
+            return row.split
+        return int(row.time > self.database.val_time) + int(row.time > self.database.test_time)
+
+    def is_label_known(self, row) -> bool:
+        if self.protocol == "paper":
+            return self.is_visible(row)
+        if row.time == NO_TIME and self.seed.time != NO_TIME:
+            return False
+        if row.time != NO_TIME and self.seed.time != NO_TIME and row.time + self.task.timedelta_s > self.seed.time:
+            return False
+        if self.protocol == "relbench" and not (row.split < 0 and row.time == NO_TIME):
+            return self.is_visible(row) and self.split_of(row) < self.split
+        return self.is_visible(row)
+
+    def by_time(self, rows) -> list[int]:
+        return sorted(rows, key=lambda r: (self.rows[r].time, r))
+
+    def children(self, parent: int) -> list[int]:
+        found = [r for r, row in enumerate(self.rows) if row.split < 0 for p in row.parents if p == parent]
+        found = [r for r in self.by_time(found) if self.is_visible(self.rows[r])]
+        if len(found) <= self.width:
+            return found
+        chosen: list[int] = []
+        for j in range(len(found) - self.width, len(found)):
+            position = self.random.below(j + 1)
+            chosen.append(j if position in chosen else position)
+        return [found[i] for i in chosen]
+
+    def labels(self, entity: int) -> list[int]:
+        if self.task is None or self.task.is_autocomplete:
+            return []
+        found = [r for r, row in enumerate(self.rows) if row.table == self.task.target[0] and row.parents == (entity,)]
+        return [r for r in self.by_time(found) if self.is_label_known(self.rows[r])]
+
+    def cells(self, r: int) -> list[int]:
+        """Column ids that may be shown."""
+        row, shown = self.rows[r], []
+        for column in row.cells:
+            name = (self.columns[column].table, self.columns[column].name)
+            if r == self.seed_row and column == self.target:
+                continue
+            everywhere = self.protocol != "paper" or r == self.seed_row or row.time == self.seed.time
+            if self.task is not None and name in self.task.remove_columns and everywhere:
+                continue
+            is_other_label = self.task is not None and name == self.task.target and r != self.seed_row
+            if is_other_label and self.task.is_autocomplete and not self.is_label_known(row):
+                continue
+            shown.append(column)
+        return [self.target, *shown] if r == self.seed_row else shown
+
+    def walk(self, seed_row: int, target: int, key: int) -> tuple[list[tuple[int, int]], dict[int, int]]:
+        """(row, column) of every cell in order, and the numbers of the rows that have one."""
+        self.seed_row, self.seed, self.target = seed_row, self.rows[seed_row], target
+        self.random = SplitMix64(key)
+        stack, levels = [(seed_row, 0)], defaultdict(list)
+        visited, cells, numbers = set(), [], {}
+        own_labels_due = self.policy == "history"
+        while len(cells) < self.ctx_len:
+            if not stack and own_labels_due:
+                own_labels_due = False
+                stack += [(label, 2) for parent in self.seed.parents for label in self.labels(parent)]
+            if stack:
+                r, depth = stack.pop()
+            elif any(levels.values()):
+                depth = min(d for d, level in levels.items() if level)
+                level = levels[depth]
+                drawn = self.random.below(len(level))
+                r, level[drawn] = level[drawn], level[-1]
+                level.pop()
+            else:
+                break
+            if r in visited:
+                continue
+            visited.add(r)
+            shown = self.cells(r)[: self.ctx_len - len(cells)]
+            if shown:
+                numbers[r] = len(numbers)
+            cells += [(r, column) for column in shown]
+            stack += [(parent, depth + 1) for parent in self.rows[r].parents if self.is_visible(self.rows[parent])]
+            levels[depth + 1] += self.children(r) + self.labels(r)
+        return cells, numbers
+
+    def value(self, r: int, column: int) -> float:
+        """In the protocol's statistics."""
+        info = self.columns[column]
+        if info.sem_type is SemType.TEXT or column not in self.rows[r].cells:
+            return 0.0
+        mean, std = info.stats["whole"]
+        raw = self.rows[r].cells[column] * std + mean
+        mean, std = info.stats["whole" if self.protocol == "paper" else "train"]
+        return (raw - mean) / std
+
+    def assert_equal(self, contexts, b: int, row: int, column: int, key: int) -> None:
+        cells, numbers = self.walk(row, column, key)
+        n = len(cells)
+        want = [(numbers[r], r, c, self.columns[c].name_text, self.columns[c].sem_type) for r, c in cells]
+        arrays = (contexts.row_idx, contexts.row_id, contexts.column_idx, contexts.name_text, contexts.sem_type)
+        got = [tuple(int(a[b, i]) for a in arrays) for i in range(n)]
+        assert got == want
+        assert (contexts.row_idx[b, n:] == -1).all() and (contexts.parent_idx[b, n:] == -1).all()
+        np.testing.assert_allclose(contexts.value[b, :n], [self.value(r, c) for r, c in cells], rtol=1e-5, atol=1e-6)
+        texts = [self.rows[r].cells[c] if self.columns[c].sem_type is SemType.TEXT else -1 for r, c in cells]
+        assert contexts.cell_text[b, :n].tolist() == texts
+        for i, (r, _) in enumerate(cells):
+            parents = [numbers[p] for p in self.rows[r].parents if p in numbers][: self.num_parents]
+            assert contexts.parent_idx[b, i].tolist() == parents + [-1] * (self.num_parents - len(parents))
+
+
+@pytest.mark.parametrize("policy", ["paper", "history"])
+@pytest.mark.parametrize("protocol", ["paper", "temporal", "relbench"])
+@pytest.mark.parametrize("task", [None, "alpha", "beta", "gamma"])
+def test_same_contexts_as_the_plain_walk(random_toy, draw_seeds, task, protocol, policy) -> None:
+    rng = np.random.default_rng(0)
+    num_contexts = 0
+    for database_seed in range(80):
+        database = random_toy(database_seed)
+        ctx_len, width, num_parents = int(rng.integers(1, 60)), int(rng.integers(1, 8)), int(rng.integers(1, 4))
+        split = ("train", "val", "test")[rng.integers(3)]
+        reference = Reference(database, task, split, protocol, policy, ctx_len, width, num_parents)
+        options = {"protocol": protocol, "policy": policy, "max_bfs_width": width, "num_parents": num_parents}
+        sampler = ContextSampler(database.store, ctx_len=ctx_len, task=task, split=split, **options)
+        rows, columns = draw_seeds(database, task, split, rng, 8)
+        keys = rng.integers(0, 2**64, len(rows), dtype=np.uint64)
+        contexts = sampler.sample(rows, columns, keys)
+        for b in range(len(rows)):
+            reference.assert_equal(contexts, b, int(rows[b]), int(columns[b]), int(keys[b]))
+        num_contexts += len(rows)
+    assert num_contexts > 100
