@@ -47,8 +47,8 @@ def predict_task(
         column's unit.
 
     Raises:
-        RfmError: for an unknown task, split, protocol or policy, a text table that is not the store's or not of the model's width, or a
-            target that is neither a number nor a boolean.
+        RfmError: for an unknown task, split, protocol or policy, a text table that is not the store's or not of
+            the model's width, or a target that is neither a number nor a boolean.
     """
     check_text_table([store], texts)
     sampler = ContextSampler(
@@ -62,9 +62,8 @@ def predict_task(
     )
     column = store.columns[store.tasks[task].target_column]
     if column.sem_type not in (SemType.NUMBER, SemType.BOOLEAN):
-        raise RfmError(
-            f"task {task} of {store.name}: target {column.name} is {column.sem_type.name.lower()}, not number or boolean"
-        )
+        found = column.sem_type.name.lower()
+        raise RfmError(f"task {task} of {store.name}: target {column.name} is {found}, not number or boolean")
     rows = store.task_rows(task, split)
     keys = item_keys(seed, np.arange(len(rows)))
     raw = np.empty(len(rows), np.float64)

@@ -1,4 +1,4 @@
-"""What the model promises about any batch: it is a set function of visible cells, and gradients are those of the loss."""
+"""What the model promises about any batch: a set function of visible cells, with the gradients of its loss."""
 
 from __future__ import annotations
 

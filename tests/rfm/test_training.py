@@ -1,4 +1,4 @@
-"""Training: rates follow their closed form, a batch depends on (seed, step, rank) alone, a resumed run is the same run."""
+"""Rates follow their closed form, a batch depends on (seed, step, rank) alone, a resumed run is the same run."""
 
 from __future__ import annotations
 
@@ -69,23 +69,27 @@ def assert_equal_batches(a: Batch, b: Batch) -> None:
         assert torch.equal(getattr(a, field.name), getattr(b, field.name)), field.name
 
 
-@pytest.mark.parametrize("max_steps", [2, 3, 5, 7, 100, 1234])
+@pytest.mark.parametrize("max_steps", [6, 7, 100, 1234])
 def test_one_cycle_is_that_of_torch(max_steps: int) -> None:
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
     schedule = ScheduleConfig("one_cycle", max_steps)
-    if 0.2 * max_steps - 1 == 0:  # torch divides by zero here; the peak is at once
-        assert [schedule.factor(s) for s in (0, max_steps - 1)] == pytest.approx([1.0, 4e-6])
-        return
     reference = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, max_lr=0.5, total_steps=max_steps, pct_start=0.2, anneal_strategy="linear", cycle_momentum=False
     )
     for step in range(max_steps):
-        if not (step == 0 and 0.2 * max_steps < 1):  # torch starts a phase of negative length at 1/25
-            assert 0.5 * schedule.factor(step) == pytest.approx(optimizer.param_groups[0]["lr"], rel=1e-9)
+        assert 0.5 * schedule.factor(step) == pytest.approx(optimizer.param_groups[0]["lr"], rel=1e-9)
         optimizer.step()
         if step < max_steps - 1:
             reference.step()
     assert schedule.factor(max_steps - 1) == pytest.approx(1 / 25 / 1e4)
+
+
+@pytest.mark.parametrize("max_steps", [2, 3, 4, 5])
+def test_one_cycle_of_a_few_steps_starts_at_the_peak(max_steps: int) -> None:
+    """Too short for a warm-up; torch's own phases have no or a negative length here."""
+    factors = [ScheduleConfig("one_cycle", max_steps).factor(step) for step in range(max_steps)]
+    assert factors[0] == 1.0 and factors[-1] == pytest.approx(4e-6)
+    assert factors == sorted(factors, reverse=True)
 
 
 def test_wsd_closed_form() -> None:
@@ -252,8 +256,7 @@ def test_checkpoint_of_another_size_is_refused(two_stores, tmp_path: Path) -> No
 
 def test_task_without_labels_cannot_be_trained(two_stores, monkeypatch) -> None:
     (store, _), _ = two_stores
-    monkeypatch.setattr(
-        type(store), "task_targets", lambda self, task, split: np.full(len(self.task_rows(task, split)), np.nan)
-    )
+    hidden = np.full(len(store.task_rows("user-spend", "train")), np.nan)
+    monkeypatch.setattr(type(store), "task_targets", lambda *_: hidden)
     with pytest.raises(RfmError, match="user-spend.*no train row with a target"):
         make_source(two_stores, "user-spend")
