@@ -211,6 +211,4 @@ def _draw_score(ax: Axes, score: float, height: float, mark: dict[str, object]) 
         ax.plot(score, height, linestyle="none", zorder=3, **mark)
         return
     ax.plot(LOWEST_SCORE, height, linestyle="none", zorder=3, **{**mark, "marker": "<"})
-    ax.text(
-        LOWEST_SCORE + 2, height, f"{score:.0f}".replace("-", "−"), va="center", fontsize="x-small", color=mark["color"]
-    )
+    ax.text(LOWEST_SCORE + 2.5, height, f"{score:.0f}".replace("-", "−"), va="center", fontsize="small")

@@ -164,12 +164,11 @@ def transfer_rows(transfer: pd.DataFrame, split: str) -> dict[str, Any]:
     models = ordered_models([name for name in transfer["model"].unique() if name in table])
     rows = []
     for _, row in table.iterrows():
-        cells = []
+        cells, digits = [], score_decimals(row["metric"], row[models].to_numpy(dtype=float))
         for model in models:
             lift = row.get(f"lift:{model}", np.nan)
-            cell = {"model": model, "value": score_text(row["metric"], row[model]), "best": row["best"] == model}
-            cell |= {"lift": "" if np.isnan(lift) else score_text(row["metric"], lift, signed=True), "wins": lift > 0}
-            cells.append(cell)
+            cell = {"value": score_text(row[model], digits), "best": row["best"] == model, "wins": lift > 0}
+            cells.append(cell | {"lift": "" if np.isnan(lift) else score_text(lift, digits, signed=True)})
         rows.append({**row[["dataset", "task", "protocol", "num_rows", "higher_is_better"]], "cells": cells})
         rows[-1]["metric"] = METRIC_NAMES.get(row["metric"], row["metric"])
     return {"models": [{"key": m, "name": MODEL_NAMES.get(m, m)} for m in models], "rows": rows}
@@ -255,13 +254,18 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
-def score_text(metric: str, value: float, signed: bool = False) -> str:
-    """A score with the digits that matter: percent metrics to 0.1, others to three digits; "–" if undefined."""
-    if np.isnan(value):
-        return "–"
+def score_decimals(metric: str, scores: np.ndarray) -> int:
+    """Decimals of a table row: one for percent metrics, else so that the smallest score shows three digits."""
+    sizes = np.abs(scores[np.isfinite(scores) & (scores != 0)])
+    if metric in PERCENT_METRICS or not sizes.size:
+        return 1
+    return int(np.clip(2 - np.floor(np.log10(sizes.min())), 0, 4))
+
+
+def score_text(score: float, decimals: int, signed: bool = False) -> str:
+    """A score as text, with a real minus sign and no negative zero; "–" if undefined."""
     sign = "+" if signed else ""
-    text = format(value, f"{sign}.1f" if metric in PERCENT_METRICS else f"{sign}.3g")
-    return text.replace("-", "−")
+    return "–" if np.isnan(score) else format(score, f"{sign}z.{decimals}f").replace("-", "−")
 
 
 def _envelope_ends_inside(results: pd.DataFrame, axis: str) -> bool:

@@ -70,7 +70,7 @@ def is_dark() -> bool:
 
 def level_colours(number: int) -> np.ndarray:
     """`number` steps of viridis, without the end that vanishes in the background; float (number, 4)."""
-    return mpl.colormaps["viridis"](np.linspace(0.25, 1.0, number) if is_dark() else np.linspace(0.0, 0.88, number))
+    return mpl.colormaps["viridis"](np.linspace(0.35, 1.0, number) if is_dark() else np.linspace(0.0, 0.88, number))
 
 
 def ink_on(colour: tuple[float, ...]) -> str:
