@@ -12,7 +12,7 @@ import pytest
 from rfm.store import NEVER, NO_TIME, Column, SemType, Store, TableInfo, TaskInfo
 from rfm.store.format import StoreMeta
 
-VAL_TIME, TEST_TIME = 8, 14
+VAL_TIME, TEST_TIME = 4, 8
 COLUMN_TYPES = (SemType.NUMBER, SemType.TEXT, SemType.DATETIME, SemType.BOOLEAN)
 
 
@@ -140,9 +140,9 @@ def random_database(seed: int) -> ToyDatabase:
     rows = []
     for table, count in num_rows.items():
         for _ in range(count):
-            time = int(rng.integers(0, 22)) if has_time[table] else NO_TIME
-            if has_time[table] and rng.random() < 0.05:
-                time = NEVER
+            time = int(rng.integers(0, 12)) if has_time[table] else NO_TIME
+            if has_time[table] and rng.random() < 0.1:
+                time = NEVER if rng.random() < 0.5 else NO_TIME
             cells = {
                 column_id[table, name]: int(rng.integers(50)) if t is SemType.TEXT else float(np.float32(rng.normal()))
                 for name, t in columns[table]
@@ -156,7 +156,7 @@ def random_database(seed: int) -> ToyDatabase:
             )
             rows.append(ToyRow(table, time, int(rng.integers(3)) if is_label else -1, cells, parents))
     leaking = tuple((table, name) for table, name in column_id if rng.random() < 0.1)
-    tasks = [ToyTask(t[5:], e, (t, "target"), int(rng.integers(0, 7)), leaking) for t, e in entity_of.items()]
+    tasks = [ToyTask(t[5:], e, (t, "target"), int(rng.integers(0, 5)), leaking) for t, e in entity_of.items()]
     tasks.append(ToyTask("gamma", "t0", ("t0", "c0"), 1, leaking))
     return make_database(columns, {name: len(keys) for name, keys in fkeys.items()}, rows, tasks, seed)
 
