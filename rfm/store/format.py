@@ -28,6 +28,7 @@ its own: its seeds are database rows. A row that two foreign keys bind to one pa
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import json
 from dataclasses import dataclass
 from enum import IntEnum
@@ -171,6 +172,13 @@ def array_names(num_tasks: int, autocomplete: set[int]) -> list[str]:
         names += [f"task{i}_row", f"task{i}_target"]
         names += [] if i in autocomplete else [f"task{i}_offset", f"task{i}_label"]
     return names
+
+
+def unknown(kind: str, name: str, known: list[str], where: str) -> RfmError:
+    """The error for a name that does not exist, with the nearest one that does."""
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else f"; it has {', '.join(known) or 'none'}"
+    return RfmError(f"{where} has no {kind} {name!r}{hint}")
 
 
 def _from_dict(cls: type, content: dict[str, Any], path: Path, **convert: Any) -> Any:

@@ -11,9 +11,9 @@ import relbench
 from relbench.manifest import KIND_AUTOCOMPLETE, KIND_EXTERNAL, KIND_FORECAST, TaskManifest
 
 from rfm.errors import RfmError
-from rfm.store.columns import is_number_type, to_float, to_seconds
-from rfm.store.format import SPLITS
-from rfm.store.source import Source, read_parquet, time_column, unknown
+from rfm.store.columns import is_number_type, time_column, to_float, to_seconds
+from rfm.store.format import SPLITS, unknown
+from rfm.store.source import Source, read_parquet
 
 BINARY, REGRESSION = "binary_classification", "regression"
 
@@ -33,7 +33,7 @@ class Labels:
 
 
 def timedelta_seconds(manifest: TaskManifest) -> int:
-    """Length of the label window. As in relbench, an autocomplete label has a second, an external one a day by default."""
+    """Length of the label window: as in relbench, a second for autocomplete, a day by default for external ones."""
     if manifest.kind == KIND_AUTOCOMPLETE:
         return 1
     if manifest.timedelta is None and manifest.kind == KIND_EXTERNAL:
@@ -45,7 +45,7 @@ def timedelta_seconds(manifest: TaskManifest) -> int:
 
 
 def check_supported(source: Source, task: str, manifest: TaskManifest) -> None:
-    """Raises Unsupported for other than binary classification and regression of entities, RfmError for unknown tables."""
+    """Raises Unsupported unless it is a binary classification or regression of entities; RfmError: unknown table."""
     if manifest.task_type not in (BINARY, REGRESSION):
         raise Unsupported(f"{manifest.task_type} is not supported")
     if manifest.kind != KIND_AUTOCOMPLETE and manifest.entity_col is None:

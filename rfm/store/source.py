@@ -16,8 +16,7 @@ import yaml
 from relbench.manifest import DatasetManifest, TaskManifest, validate_dataset_manifest
 
 from rfm.errors import RfmError
-from rfm.store.columns import is_time_type
-from rfm.store.format import FORMAT_VERSION, LABEL_PREFIX, SPLITS
+from rfm.store.format import FORMAT_VERSION, LABEL_PREFIX, SPLITS, unknown
 
 
 @dataclass(frozen=True)
@@ -99,20 +98,6 @@ def read_parquet(path: Path, what: str) -> pa.Table:
         raise RfmError(f"{what}: no file {path}") from None
     except (OSError, pa.ArrowException) as error:
         raise RfmError(f"{what}: damaged parquet file {path} ({_first_line(error)})") from None
-
-
-def time_column(array: pa.ChunkedArray, what: str, column: str) -> pa.ChunkedArray:
-    """The array itself, once its type is that of a time column."""
-    if not is_time_type(array.type):
-        raise RfmError(f"{what}: time column {column!r} must be a timestamp or date, got {array.type}")
-    return array
-
-
-def unknown(kind: str, name: str, known: list[str], where: str) -> RfmError:
-    """The error for a name that does not exist, with the nearest one that does."""
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else f"; it has {', '.join(known) or 'none'}"
-    return RfmError(f"{where} has no {kind} {name!r}{hint}")
 
 
 def _fetch(name: str) -> Path:

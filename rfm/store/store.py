@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from rfm.errors import RfmError
-from rfm.store.format import META_NAME, SPLITS, STATS, Column, SemType, StoreMeta, TaskInfo, array_names
-from rfm.store.source import unknown
+from rfm.store.format import META_NAME, SPLITS, STATS, Column, SemType, StoreMeta, TaskInfo, array_names, unknown
 
 
 class Store:
@@ -57,7 +56,7 @@ class Store:
         """
         path = Path(path)
         meta = StoreMeta.load(path / META_NAME)
-        autocomplete = {i for i, task in enumerate(meta.tasks) if not meta_has_labels(task)}
+        autocomplete = {i for i, task in enumerate(meta.tasks) if not _has_label_table(task)}
         names = array_names(len(meta.tasks), autocomplete)
         if set(names) != set(meta.arrays):
             raise RfmError(f"{path / META_NAME}: arrays {sorted(set(names) ^ set(meta.arrays))} missing or unknown")
@@ -129,7 +128,7 @@ class Store:
         return array[ends[index] : ends[index + 1]]
 
 
-def meta_has_labels(task: TaskInfo) -> bool:
+def _has_label_table(task: TaskInfo) -> bool:
     """Whether the task has a label table of its own."""
     return task.table != task.entity_table
 

@@ -1,0 +1,100 @@
+"""A store's columns and arrays, joined from its tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from rfm.store.columns import mean_std
+from rfm.store.format import Column, SemType, TableInfo
+from rfm.store.keys import children, parents
+from rfm.store.parts import TablePart
+from rfm.store.text import TextTable
+
+
+def describe_tables(parts: Sequence[TablePart]) -> tuple[TableInfo, ...]:
+    """Row and column ids of every table: consecutive, in order."""
+    infos, first_row, first_column = [], 0, 0
+    for part in parts:
+        ids = tuple(range(first_column, first_column + len(part.columns)))
+        infos.append(
+            TableInfo(part.name, first_row, part.num_rows, part.pkey_col, part.time_col, part.fkeys, ids, part.is_label)
+        )
+        first_row += part.num_rows
+        first_column += len(ids)
+    return tuple(infos)
+
+
+def describe_columns(parts: Sequence[TablePart], texts: TextTable) -> tuple[Column, ...]:
+    """Columns with their statistics; all datetime cells of the database share one."""
+    every = [(part, name, values) for part in parts for name, values in part.columns.items()]
+    name_text = texts.ids(f"{name} of {part.title}" for part, name, _ in every)
+    times = [(part, values) for part, _, values in every if values.sem_type is SemType.DATETIME]
+    datetime = {
+        "whole": mean_std(_join([values.value[values.valid] for _, values in times], np.float64)),
+        "train": mean_std(_join([values.value[values.valid & part.in_train] for part, values in times], np.float64)),
+    }
+    columns = []
+    for part, name, values in every:
+        if values.sem_type is SemType.DATETIME:
+            stats = dict(datetime)
+        elif values.sem_type is SemType.TEXT:
+            stats = {"whole": (0.0, 1.0), "train": (0.0, 1.0)}
+        else:
+            stats = {
+                "whole": mean_std(values.value[values.valid]),
+                "train": mean_std(values.value[values.valid & part.in_train]),
+            }
+        index = len(columns)
+        columns.append(Column(index, name, part.name, values.sem_type, int(name_text[index]), stats))
+    return tuple(columns)
+
+
+def join_arrays(parts: Sequence[TablePart], columns: Sequence[Column], texts: TextTable) -> dict[str, np.ndarray]:
+    """The arrays of rows, cells and keys, as `format.py` lists them."""
+    infos = describe_tables(parts)
+    cells = [
+        _cells(part, [columns[i] for i in info.column_ids], texts) for part, info in zip(parts, infos, strict=True)
+    ]
+    edges = [parents(part.parents, part.num_rows) for part in parts]
+    arrays = {
+        "row_table": np.repeat(np.arange(len(parts), dtype=np.int32), [part.num_rows for part in parts]),
+        "row_time": _join([part.row_time for part in parts], np.int64),
+        "row_split": _join([part.row_split for part in parts], np.int8),
+        "cell_offset": _offsets([count for count, _, _, _ in cells]),
+        "cell_column": _join([column for _, column, _, _ in cells], np.int32),
+        "cell_value": _join([value for _, _, value, _ in cells], np.float32),
+        "cell_text": _join([text for _, _, _, text in cells], np.int32),
+        "parent_offset": _offsets([count for count, _ in edges]),
+        "parent_row": _join([row for _, row in edges], np.int32),
+    }
+    num_database = sum(part.num_rows for part in parts if not part.is_label)
+    arrays["child_offset"], arrays["child_row"] = children(
+        arrays["parent_offset"], arrays["parent_row"], arrays["row_time"], num_database
+    )
+    return arrays
+
+
+def _cells(part: TablePart, columns: Sequence[Column], texts: TextTable) -> tuple[np.ndarray, ...]:
+    """(number of cells of each row, column ids, standardised values, text ids) of one table, row by row."""
+    shape = (part.num_rows, len(columns))
+    valid, value = np.zeros(shape, dtype=bool), np.zeros(shape, dtype=np.float32)
+    text = np.full(shape, -1, dtype=np.int32)
+    for i, (values, column) in enumerate(zip(part.columns.values(), columns, strict=True)):
+        valid[:, i] = values.valid
+        if values.text is None:
+            mean, std = column.stats["whole"]
+            value[:, i] = (values.value - mean) / std
+        else:
+            text[:, i] = np.append(texts.ids(values.strings), -1)[values.text]
+    ids = np.broadcast_to(np.array([column.id for column in columns], dtype=np.int32), shape)
+    return valid.sum(axis=1), ids[valid], value[valid], text[valid]
+
+
+def _offsets(counts: Sequence[np.ndarray]) -> np.ndarray:
+    return np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(_join(counts, np.int64))])
+
+
+def _join(arrays: Sequence[np.ndarray], dtype: type) -> np.ndarray:
+    return np.concatenate([np.zeros(0, dtype=dtype), *arrays]).astype(dtype, copy=False)
