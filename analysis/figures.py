@@ -67,9 +67,8 @@ def plot_grid(results: pd.DataFrame, ax: Axes | None = None) -> Axes:
     values = grid.to_numpy(dtype=float)
     rows, columns = values.shape
     with style.sizes(ax):
-        ax = ax or style.new_axes(max(style.COLUMN_WIDTH, 0.44 * columns + 0.5), 0.32 * rows + 0.75)
-        image = ax.imshow(values, cmap="viridis_r", aspect="auto")
-        image.cmap.set_bad(alpha=0)
+        ax = ax or style.new_axes(max(style.COLUMN_WIDTH, 0.44 * columns + 0.5), max(1.9, 0.32 * rows + 0.75))
+        image = ax.imshow(values, cmap="viridis_r", aspect="auto")  # a NaN cell is left transparent
         for (row, column), value in np.ndenumerate(values):
             missing = np.isnan(value)
             ink = style.mpl.rcParams["text.color"] if missing else style.ink_on(image.cmap(image.norm(value)))

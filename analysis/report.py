@@ -39,6 +39,19 @@ from analysis.units import AXIS_NAMES, SYMBOLS, LawTerms, count, law_unit
 
 NOT_RECORDED = "not recorded"
 AXES = ("num_databases", "tokens")
+RECORD_KEYS = (
+    "profile",
+    "prior",
+    "model",
+    "command",
+    "git",
+    "machine",
+    "versions",
+    "stages",
+    "peak_memory_gib",
+    "seed",
+    "best_checkpoint",
+)
 
 
 @dataclass(frozen=True)
@@ -60,7 +73,7 @@ class RunFiles:
             results=read_results(run_dir),
             laws={axis: _read_law(run_dir / "fits.json", fits.get(axis)) for axis in AXES},
             transfer=read_transfer(transfer) if transfer.exists() else None,
-            record=_read_json(run_dir / "run.json"),
+            record=dict.fromkeys(RECORD_KEYS) | _read_json(run_dir / "run.json"),
         )
 
 
@@ -108,7 +121,7 @@ def render_report(run: RunFiles) -> str:
 def run_facts(run: RunFiles) -> dict[str, str]:
     """What ran, on what: label -> text, for the page's first table."""
     record, rows = run.record, loss_rows(run.results)
-    machine, model = record.get("machine") or {}, record.get("model") or {}
+    machine, model, peak = record["machine"] or {}, record["model"] or {}, record["peak_memory_gib"]
     gpu = machine.get("gpu", NOT_RECORDED)
     parts = (
         machine.get("processor"),
@@ -116,10 +129,9 @@ def run_facts(run: RunFiles) -> dict[str, str]:
         f"{machine['memory_gib']} GiB memory" if "memory_gib" in machine else None,
         f"GPU: {gpu}",
     )
-    peak = record.get("peak_memory_gib")
     return {
-        "profile": record.get("profile", NOT_RECORDED),
-        "prior": record.get("prior", NOT_RECORDED),
+        "profile": record["profile"] or NOT_RECORDED,
+        "prior": record["prior"] or NOT_RECORDED,
         "model": f"{rows['params'].max() / 1e6:.3g} M parameters"
         + (f" ({', '.join(f'{key} {value}' for key, value in model.items())})" if model else ""),
         "validation": f"{_num_validation(run.results) or NOT_RECORDED} held-out synthetic databases, "
@@ -129,8 +141,8 @@ def run_facts(run: RunFiles) -> dict[str, str]:
         else "no transfer",
         "machine": ", ".join(part for part in parts if part),
         "peak memory": f"{peak} GiB" if peak is not None else NOT_RECORDED,
-        "commit": record.get("git", NOT_RECORDED),
-        "seed": str(record.get("seed", NOT_RECORDED)),
+        "commit": record["git"] or NOT_RECORDED,
+        "seed": NOT_RECORDED if record["seed"] is None else str(record["seed"]),
     }
 
 
@@ -248,7 +260,7 @@ def limits(run: RunFiles) -> list[str]:
 
 def duration(seconds: float) -> str:
     """Wall time for a reader: "4.1 s", "4 min 11 s", "2 h 05 min"."""
-    if seconds < 60:
+    if seconds < 59.95:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"

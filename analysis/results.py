@@ -144,13 +144,23 @@ def _read_file(path: Path) -> pa.Table:
 def _array(path: Path, name: str, values: list[Any] | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
     kind = SCHEMA[name]
     try:
-        array = pa.array(values, type=kind) if isinstance(values, list) else values.cast(kind)
-    except (pa.ArrowException, TypeError, OverflowError) as error:
-        reason = str(error).splitlines()[0]
-        raise AnalysisError(f"{path}: column {name!r} must be {kind} ({reason})") from error
+        found = pa.array(values) if isinstance(values, list) else values
+        # Arrow's own casts would cut 1.5 to 1 and read "5" as 5.
+        if not _FITS[kind](found.type):
+            raise AnalysisError(f"{path}: column {name!r} must be {kind}, not {found.type}")
+        array = found.cast(kind)
+    except (pa.ArrowException, OverflowError) as error:
+        raise AnalysisError(f"{path}: column {name!r} must be {kind} ({str(error).splitlines()[0]})") from error
     if array.null_count:
         raise AnalysisError(f"{path}: column {name!r} holds {array.null_count} null; every row needs a {kind}")
     return array
+
+
+_FITS = {
+    pa.string(): lambda kind: pa.types.is_string(kind) or pa.types.is_large_string(kind),
+    pa.int64(): pa.types.is_integer,
+    pa.float64(): lambda kind: pa.types.is_floating(kind) or pa.types.is_integer(kind),
+}
 
 
 def _names() -> str:

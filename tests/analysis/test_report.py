@@ -1,0 +1,138 @@
+"""The report parses, loads nothing from a network, escapes what it shows, and tells the bad news."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from analysis.errors import AnalysisError
+from analysis.report import duration, score_text, write_report
+
+VOID = {"meta", "img", "br", "source", "link", "hr", "input"}
+
+
+class Page(HTMLParser):
+    """Collects text, tags and attributes, and checks that every tag is closed in order."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.references: list[str] = []
+        self.text = ""
+        self.feed(source)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.references += [v or "" for k, v in attrs if k in ("src", "srcset", "href", "action", "data", "poster")]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] != "style":
+            self.text += data
+
+
+def read_page(path: Path) -> Page:
+    page = Page(path.read_text(encoding="utf-8"))
+    assert page.open == []
+    page.text = re.sub(r"\s+", " ", page.text)
+    return page
+
+
+def test_report_is_whole_and_self_contained(make_run: Callable) -> None:
+    run_dir = make_run()
+    path = write_report(run_dir)
+    assert path == run_dir / "report.html" and not list(run_dir.glob("*.tmp"))
+    page = read_page(path)
+    assert page.references and all(r.startswith("data:image/svg+xml;base64,") for r in page.references)
+    assert not re.search(r"https?://|@import|url\(", path.read_text())
+    assert not {"script", "link", "iframe"} & set(page.tags)
+    assert path.stat().st_size < 5e6
+    assert "prefers-color-scheme: dark" in path.read_text()
+
+
+def test_report_tells_laws_errors_transfer_and_provenance(make_run: Callable) -> None:
+    text = read_page(write_report(make_run())).text
+    for wanted in (
+        "0.07 N−0.38 + 0.36",
+        "0.02 S−0.46 + 0.36",
+        "Another scale than the paper's.",
+        "error of the excess over the floor",
+        "only one distinct x more than parameters",
+        "label history",
+        "−341.0",
+        "−344.5",
+        "0 of 2 zero-shot",
+        "1 of 2 fine-tuned",
+        "3 held-out synthetic databases",
+        "4 min 11 s",
+        "torch==2.13.0",
+        "python -m experiments.scaling",
+        "changes that are not in the commit",
+        "with one seed",
+        "“temporal”",
+    ):
+        assert wanted in text, wanted
+
+
+def test_run_without_extras_says_what_is_not_recorded(make_run: Callable) -> None:
+    text = read_page(write_report(make_run(extras=False))).text
+    assert text.count("not recorded") >= 6
+    assert "no law was fitted" in text and "No transfer was run." in text
+
+
+def test_law_that_could_not_be_fitted_is_explained(make_run: Callable) -> None:
+    run_dir = make_run()
+    (run_dir / "fits.json").write_text('{"num_databases": {"error": "2 distinct x to fit"}, "command": "x"}')
+    assert "2 distinct x to fit" in read_page(write_report(run_dir)).text
+
+
+def test_names_are_escaped(make_run: Callable, make_transfer: Callable) -> None:
+    evil = "<script>alert(1)</script>"
+    run_dir = make_run(
+        transfer=make_transfer(task=evil, dataset='"><img src=x onerror=alert(1)>'),
+        command=f"run {evil}",
+        profile=evil,
+        prior="<b>bold</b>",
+        stages=[dict(name=evil, wall_s=1.0)],
+        versions={evil: "1"},
+        machine=dict(processor=evil),
+    )
+    page = read_page(write_report(run_dir))
+    assert "script" not in page.tags and "b" not in page.tags[: page.tags.index("div")]
+    assert page.text.count(evil) >= 6
+    assert all(reference.startswith("data:") for reference in page.references)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("run.json", "{", r"run\.json is damaged"),
+        ("run.json", "[]", r"run\.json must hold a JSON object"),
+        ("fits.json", '{"tokens": {"exponent": 1}}', r"fits\.json: power law: missing key"),
+        ("transfer.csv", "a,b\n1,2\n", r"transfer\.csv: no column 'dataset'"),
+    ],
+)
+def test_damaged_files_are_named_and_no_report_is_left(
+    make_run: Callable, name: str, content: str, message: str
+) -> None:
+    run_dir = make_run()
+    (run_dir / name).write_text(content)
+    with pytest.raises(AnalysisError, match=message):
+        write_report(run_dir)
+    assert not (run_dir / "report.html").exists()
+
+
+def test_texts_of_numbers() -> None:
+    assert [duration(s) for s in (4.06, 59.999, 251.4, 7500)] == ["4.1 s", "1 min 00 s", "4 min 11 s", "2 h 05 min"]
+    assert [score_text(v, 1) for v in (-0.04, -341.0, float("nan"))] == ["0.0", "−341.0", "–"]
+    assert score_text(0.5, 2, signed=True) == "+0.50"

@@ -1,0 +1,71 @@
+"""Lift has the metric's direction, losers are shown, and scores that do not belong together are not averaged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from analysis.errors import AnalysisError
+from analysis.transfer import COLUMNS, compare_models, read_transfer
+
+
+def test_lift_is_positive_where_the_model_is_better(make_transfer: Callable) -> None:
+    table = compare_models(make_transfer()).set_index("metric")
+    assert table.loc["auroc", "lift:zero-shot"] == pytest.approx(57.2 - 61.9)
+    assert table.loc["r2", "lift:zero-shot"] == pytest.approx(-344.5)
+    assert table.loc["mae", "lift:fine-tuned"] == pytest.approx(23.5 - 23.4)
+    assert table["best"].to_dict() == {"auroc": "fine-tuned", "r2": "label_history", "mae": "fine-tuned"}
+    columns = table.columns.tolist()
+    assert columns.index("label_history") < columns.index("constant") < columns.index("zero-shot")
+
+
+def test_a_tie_goes_to_the_baseline(make_transfer: Callable) -> None:
+    table = make_transfer()
+    table["value"] = 50.0
+    assert set(compare_models(table)["best"]) == {"label_history"}
+
+
+def test_undefined_scores_stay_undefined(make_transfer: Callable) -> None:
+    table = make_transfer()
+    table.loc[(table["model"] == "zero-shot") & (table["metric"] == "r2"), "value"] = np.nan
+    table.loc[table["metric"] == "auroc", "value"] = np.nan
+    compared = compare_models(table).set_index("metric")
+    assert np.isnan(compared.loc["r2", "zero-shot"]) and np.isnan(compared.loc["r2", "lift:zero-shot"])
+    assert compared.loc["r2", "best"] == "label_history"
+    assert compared.loc["auroc", "best"] is None or pd.isna(compared.loc["auroc", "best"])
+
+
+def test_without_label_history_there_is_no_lift(make_transfer: Callable) -> None:
+    table = make_transfer()
+    compared = compare_models(table[table["model"] != "label_history"])
+    assert compared["lift:zero-shot"].isna().all()
+
+
+def test_seeds_are_averaged_but_checkpoints_are_not(make_transfer: Callable) -> None:
+    table = make_transfer()
+    shifted = table.assign(seed=1, value=table["value"] + 2)
+    mean = compare_models(pd.concat([table, shifted])).set_index("metric")
+    assert mean.loc["auroc", "zero-shot"] == pytest.approx(58.2)
+    with pytest.raises(AnalysisError, match="2 checkpoints"):
+        compare_models(pd.concat([table, table.assign(tokens=1)]))
+
+
+def test_csv_is_checked(tmp_path: Path, make_transfer: Callable) -> None:
+    path = tmp_path / "transfer.csv"
+    make_transfer().to_csv(path, index=False)
+    assert set(COLUMNS) <= set(read_transfer(path).columns)
+    make_transfer().drop(columns="higher_is_better").to_csv(path, index=False)
+    with pytest.raises(AnalysisError, match=r"transfer\.csv: no column 'higher_is_better'"):
+        read_transfer(path)
+    make_transfer().assign(value="good").to_csv(path, index=False)
+    with pytest.raises(AnalysisError, match="column 'value' must hold numbers"):
+        read_transfer(path)
+    path.write_text("")
+    with pytest.raises(AnalysisError, match="not a readable csv"):
+        read_transfer(path)
+    with pytest.raises(AnalysisError, match="no row of split 'train'; it has val, test"):
+        compare_models(make_transfer(), split="train")
