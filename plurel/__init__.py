@@ -1,0 +1,38 @@
+"""Synthetic relational databases from a prior: schema, links, structural causal models. Imports no torch."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from plurel.choices import Choices
+from plurel.config import Config, DAGParams, DatabaseParams, SCMParams
+from plurel.errors import PlurelError
+from plurel.schema import max_foreign_keys, pretraining_seeds
+
+if TYPE_CHECKING:
+    from plurel.corpus import generate_corpus, load_corpus
+    from plurel.database import SyntheticDataset
+
+__all__ = [
+    "Choices",
+    "Config",
+    "DAGParams",
+    "DatabaseParams",
+    "PlurelError",
+    "SCMParams",
+    "SyntheticDataset",
+    "generate_corpus",
+    "load_corpus",
+    "max_foreign_keys",
+    "pretraining_seeds",
+]
+
+# relbench takes over a second to import; a prior needs none of it.
+_LAZY = {"SyntheticDataset": "database", "generate_corpus": "corpus", "load_corpus": "corpus"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'plurel' has no attribute {name!r}; it has {', '.join(__all__)}")
+    return getattr(import_module(f"plurel.{_LAZY[name]}"), name)

@@ -1,0 +1,57 @@
+"""Distributions that a prior names: a closed range or a set of options."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from plurel.errors import PlurelError
+
+Kind = Literal["range", "set"]
+
+
+@dataclass(frozen=True)
+class Choices:
+    """Values that a parameter may take.
+
+    Attributes:
+        kind: "range", every value of a closed interval, or "set", one of the listed options.
+        value: (low, high) of a range, whole numbers for a whole-number parameter; or the options of a set.
+
+    Raises:
+        PlurelError: for an unknown kind, a reversed or incomplete range, or an empty set.
+    """
+
+    kind: Kind
+    value: tuple[Any, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "value", tuple(self.value))
+        if self.kind not in get_args(Kind):
+            raise PlurelError(f"kind of choices is {self.kind!r}; it must be range or set")
+        if not self.value:
+            raise PlurelError("choices are empty; give at least one value")
+        if self.kind == "range":
+            if len(self.value) != 2 or not all(isinstance(v, (int, float)) for v in self.value):
+                raise PlurelError(f"a range is two numbers (low, high), not {list(self.value)}")
+            if self.value[0] > self.value[1]:
+                raise PlurelError(f"range {list(self.value)} is reversed; the low end comes first")
+
+    @property
+    def is_integer(self) -> bool:
+        """True for a range of whole numbers."""
+        return self.kind == "range" and all(isinstance(v, int) for v in self.value)
+
+    def draw(self, rng: np.random.Generator) -> Any:
+        """One value, every option or number alike."""
+        if self.kind == "set":
+            return self.value[int(rng.integers(len(self.value)))]
+        low, high = self.value
+        return int(rng.integers(low, high + 1)) if self.is_integer else float(rng.uniform(low, high))
+
+    def draw_reciprocal(self, rng: np.random.Generator) -> int:
+        """One whole number k of a range, with probability proportional to 1 / k."""
+        numbers = np.arange(self.value[0], self.value[1] + 1)
+        return int(rng.choice(numbers, p=(1 / numbers) / (1 / numbers).sum()))

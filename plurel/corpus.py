@@ -1,0 +1,134 @@
+"""A corpus: one RelBench-3 folder per seed, and corpus.yaml, from which anyone makes it again.
+
+<corpus>/
+  corpus.yaml        format version, prior and its hash, name, seeds
+  <name>-<seed>/     see plurel.export
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import yaml
+from tqdm import tqdm
+
+from plurel.config import Config
+from plurel.database import SyntheticDataset
+from plurel.errors import PlurelError
+from plurel.export import damage, write_folder
+
+VERSION = 1  # of the folders' content: another prior implementation or layout gets another number
+RECORD = "corpus.yaml"
+_BLAS_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+def generate_corpus(
+    path: str | Path,
+    seeds: Sequence[int],
+    config: Config | None = None,
+    workers: int = 1,
+    *,
+    progress: bool = True,
+) -> list[Path]:
+    """Makes the databases of `seeds` below `path` and returns their folders, in the order of the seeds.
+
+    Whole folders are kept, damaged or half-written ones made again; a corpus may be extended by further seeds. The
+    bytes of a folder depend on the prior and its seed alone.
+
+    Raises:
+        PlurelError: if seeds repeat or are negative, or `path` holds a corpus of another prior or version.
+    """
+    path, config = Path(path), Config() if config is None else config
+    if len(set(seeds)) != len(seeds) or any(seed < 0 for seed in seeds):
+        raise PlurelError(f"seeds of a corpus must be distinct and at least 0, got {list(seeds)}")
+    if workers < 1:
+        raise PlurelError(f"workers must be at least 1, got {workers}")
+    folders = {seed: path / f"{config.name}-{seed}" for seed in seeds}
+    _record(path, config, seeds)
+    todo = [seed for seed in seeds if damage(folders[seed]) is not None]
+    with tqdm(total=len(seeds), initial=len(seeds) - len(todo), desc=path.name, unit="db", disable=not progress) as bar:
+        for _ in _make_all(todo, folders, config, workers):
+            bar.update()
+    return list(folders.values())
+
+
+def load_corpus(path: str | Path) -> list[Path]:
+    """The folders of a complete corpus, in the order of its seeds.
+
+    Raises:
+        PlurelError: if there is no corpus, or a database is missing, incomplete or altered, naming the file.
+    """
+    record = _read_record(Path(path))
+    if record is None:
+        raise PlurelError(f"{path} holds no {RECORD}; make a corpus with plurel.generate_corpus")
+    folders = [Path(path) / f"{record['name']}-{seed}" for seed in record["seeds"]]
+    for folder in folders:
+        problem = damage(folder)
+        if problem is not None:
+            raise PlurelError(f"{problem}; generate the corpus again, which keeps what is whole")
+    return folders
+
+
+def _make_all(todo: Sequence[int], folders: dict[int, Path], config: Config, workers: int) -> Any:
+    """Yields once for each database made."""
+    if workers == 1 or len(todo) < 2:
+        for seed in todo:
+            yield _make(seed, folders[seed], config)
+        return
+    # spawned, not forked: the caller may run threads. One BLAS thread each, set before numpy is loaded there.
+    kept = {name: os.environ.get(name) for name in _BLAS_THREADS}
+    os.environ.update(dict.fromkeys(_BLAS_THREADS, "1"))
+    pool = ProcessPoolExecutor(min(workers, len(todo)), mp_context=get_context("spawn"))
+    try:
+        futures = [pool.submit(_make, seed, folders[seed], config) for seed in todo]
+        for future in as_completed(futures):
+            yield future.result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+        for name, value in kept.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+def _make(seed: int, folder: Path, config: Config) -> None:
+    write_folder(SyntheticDataset(seed, config), folder)
+
+
+def _record(path: Path, config: Config, seeds: Sequence[int]) -> None:
+    """Writes or extends corpus.yaml; refuses a corpus of another prior or version."""
+    known: list[int] = []
+    previous = _read_record(path)
+    if previous is not None:
+        if previous["prior_hash"] != config.hash() or previous["version"] != VERSION:
+            raise PlurelError(
+                f"{path} holds a corpus of prior {previous['name']} ({previous['prior_hash']}, version "
+                f"{previous['version']}), not {config.name} ({config.hash()}, version {VERSION}); choose another path"
+            )
+        known = previous["seeds"]
+    everything = known + [seed for seed in seeds if seed not in set(known)]
+    content = {
+        "version": VERSION,
+        "name": config.name,
+        "prior_hash": config.hash(),
+        "prior": config.to_dict(),
+        "seeds": everything,
+    }
+    path.mkdir(parents=True, exist_ok=True)
+    temporary = path / f".{RECORD}.tmp"
+    temporary.write_text(yaml.safe_dump(content, sort_keys=False, default_flow_style=None))
+    os.replace(temporary, path / RECORD)
+
+
+def _read_record(path: Path) -> dict[str, Any] | None:
+    file = path / RECORD
+    if not file.exists():
+        return None
+    try:
+        record = yaml.safe_load(file.read_text())
+        return {key: record[key] for key in ("version", "name", "prior_hash", "seeds")}
+    except (yaml.YAMLError, KeyError, TypeError) as error:
+        raise PlurelError(f"{file} is damaged ({str(error).splitlines()[0]}); delete the corpus or mend it") from error

@@ -1,0 +1,106 @@
+"""Families of random directed acyclic graphs, by name: schemas and causal graphs (paper, section 3).
+
+Each takes the number of nodes, the parameters and a generator, and gives an acyclic graph that is connected when
+edges are read both ways (BarabasiAlbert: before it drops edges).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import networkx as nx
+import numpy as np
+
+if TYPE_CHECKING:
+    from plurel.config import DAGParams
+
+Edges = list[tuple[int, int]]
+
+
+def random_dag(layout: str, num_nodes: int, params: DAGParams, rng: np.random.Generator) -> nx.DiGraph:
+    """A graph of the family `layout` (a key of LAYOUTS) over the nodes 0 ... num_nodes - 1."""
+    graph = nx.DiGraph()
+    graph.add_nodes_from(range(num_nodes))
+    if num_nodes > 1:
+        graph.add_edges_from(LAYOUTS[layout](num_nodes, params, rng))
+    return graph
+
+
+def _seed(rng: np.random.Generator) -> int:
+    return int(rng.integers(2**31))
+
+
+def _upward(graph: nx.Graph, rng: np.random.Generator) -> Edges:
+    """Edges of a graph, joined to one component if need be, from the smaller to the larger node."""
+    components = [sorted(c) for c in nx.connected_components(graph)]
+    joints = [(int(rng.choice(a)), int(rng.choice(b))) for a, b in zip(components, components[1:], strict=False)]
+    return [(min(e), max(e)) for e in [*graph.edges, *joints]]
+
+
+def erdos_renyi(num_nodes: int, params: DAGParams, rng: np.random.Generator) -> Edges:
+    """Every ordered pair is drawn with one probability; a drawn pair points upwards, so p(i -> j) is 1 - (1 - p)²."""
+    directed = nx.gnp_random_graph(num_nodes, params.er_edge_prob.draw(rng), seed=_seed(rng), directed=True)
+    return _upward(directed.to_undirected(), rng)
+
+
+def barabasi_albert(num_nodes: int, params: DAGParams, rng: np.random.Generator) -> Edges:
+    """Preferential attachment, upwards, relabelled; then each sink with several parents may lose one of them.
+
+    The published code can also turn the edge of a sink; its chance there is 0, so that is left out.
+    """
+    edges_per_node = min(params.ba_edges, num_nodes - 1)
+    undirected = nx.barabasi_albert_graph(num_nodes, edges_per_node, seed=_seed(rng))
+    label = rng.permutation(num_nodes)
+    graph = nx.DiGraph([(int(label[a]), int(label[b])) for a, b in _upward(undirected, rng)])
+    for sink in [n for n in sorted(graph) if graph.out_degree(n) == 0]:
+        parents = sorted(graph.predecessors(sink))
+        if len(parents) > 1 and rng.random() < params.ba_sink_dropout:
+            graph.remove_edge(parents[int(rng.integers(len(parents)))], sink)
+    return list(graph.edges)
+
+
+def watts_strogatz(num_nodes: int, params: DAGParams, rng: np.random.Generator) -> Edges:
+    """A rewired ring, upwards."""
+    neighbours = min(params.ws_neighbours.draw(rng), num_nodes - num_nodes % 2)
+    ring = nx.watts_strogatz_graph(num_nodes, max(2, neighbours), params.ws_rewire_prob.draw(rng), seed=_seed(rng))
+    return _upward(ring, rng)
+
+
+def random_tree(num_nodes: int, params: DAGParams, rng: np.random.Generator) -> Edges:
+    """A uniform labelled tree, from a random root outwards."""
+    tree = nx.random_labeled_tree(num_nodes, seed=_seed(rng))
+    return list(nx.bfs_edges(tree, int(rng.integers(num_nodes))))
+
+
+def reverse_random_tree(num_nodes: int, params: DAGParams, rng: np.random.Generator) -> Edges:
+    """A random tree with every edge turned: all paths lead to one node."""
+    return [(child, parent) for parent, child in random_tree(num_nodes, params, rng)]
+
+
+def layered(num_nodes: int, params: DAGParams, rng: np.random.Generator) -> Edges:
+    """Consecutive layers, fully linked but for dropped edges; each node keeps a parent and a child in the next layers."""
+    depth = min(params.layered_depth.draw(rng), num_nodes)
+    sizes = 1 + rng.multinomial(num_nodes - depth, np.full(depth, 1 / depth))
+    starts = np.concatenate([[0], np.cumsum(sizes)])
+    edges: Edges = []
+    for a, b, c in zip(starts, starts[1:], starts[2:], strict=False):
+        keep = rng.random((b - a, c - b)) >= params.layered_dropout
+        for orphan in np.flatnonzero(~keep.any(axis=0)):
+            keep[rng.integers(b - a), orphan] = True
+        for childless in np.flatnonzero(~keep.any(axis=1)):
+            keep[childless, rng.integers(c - b)] = True
+        edges += [(int(a + i), int(b + j)) for i, j in np.argwhere(keep)]
+    graph = nx.Graph(edges)
+    graph.add_nodes_from(range(num_nodes))
+    return _upward(graph, rng)
+
+
+LAYOUTS: dict[str, Callable[[int, DAGParams, np.random.Generator], Edges]] = {
+    "ErdosRenyi": erdos_renyi,
+    "BarabasiAlbert": barabasi_albert,
+    "WattsStrogatz": watts_strogatz,
+    "RandomTree": random_tree,
+    "ReverseRandomTree": reverse_random_tree,
+    "Layered": layered,
+}

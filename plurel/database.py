@@ -1,0 +1,87 @@
+"""One synthetic database as a function of (prior, seed)."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from relbench.base import Database, Dataset, Table
+
+from plurel.columns import to_column
+from plurel.config import Config
+from plurel.links import draw_parents
+from plurel.random_streams import stream
+from plurel.schema import Schema, TableSchema, draw_schema
+from plurel.scm import TableSCM, Values, foreign_vectors
+
+PKEY_COL, TIME_COL = "row_idx", "date"
+
+
+class SyntheticDataset(Dataset):
+    """A relbench dataset whose database is drawn from a prior.
+
+    get_db() and make_db() make it anew at each call, always the same; keep what they return.
+
+    Args:
+        seed: any whole number from 0 on.
+        config: the prior.
+    """
+
+    def __init__(self, seed: int, config: Config | None = None) -> None:
+        self.seed = seed
+        self.config = Config() if config is None else config
+        self.schema: Schema = draw_schema(seed, self.config)
+        self.val_timestamp = self.schema.val_timestamp
+        self.test_timestamp = self.schema.test_timestamp
+
+    def __repr__(self) -> str:
+        return f"SyntheticDataset(seed={self.seed}, prior={self.config.name!r})"
+
+    def make_db(self) -> Database:
+        """The whole database: keys 0 ... n - 1 in row order, activity tables in order of time."""
+        tables: dict[str, Table] = {}
+        values: dict[str, list[Values]] = {}
+        schemas = {table.name: table for table in self.schema.tables}
+        with np.errstate(over="ignore", invalid="ignore"):  # clipped in plurel.scm
+            for table in self.schema.tables:
+                links = {col: self._links(col, table, schemas[parent]) for col, parent in table.fkeys.items()}
+                foreign = self._foreign(table, links, schemas, values)
+                values[table.name] = TableSCM(self.seed, table, self.config).propagate(foreign)
+                tables[table.name] = self._table(table, links, values[table.name])
+        return Database(dict(sorted(tables.items(), key=lambda item: int(item[0].removeprefix("table_")))))
+
+    def _links(self, fkey_col: str, child: TableSchema, parent: TableSchema) -> np.ndarray:
+        rng = stream(self.seed, "links", child.name, fkey_col)
+        return draw_parents(parent.num_rows, child.num_rows, self.config.database_params, rng)
+
+    def _foreign(
+        self,
+        table: TableSchema,
+        links: dict[str, np.ndarray],
+        schemas: dict[str, TableSchema],
+        values: dict[str, list[Values]],
+    ) -> np.ndarray | None:
+        total = None
+        for fkey_col, parent in table.fkeys.items():
+            vectors = foreign_vectors(self.seed, schemas[parent], table.name, values[parent], self.config.scm_params)
+            gathered = vectors[links[fkey_col]]
+            total = gathered if total is None else total + gathered
+        return total
+
+    def _table(self, table: TableSchema, links: dict[str, np.ndarray], values: list[Values]) -> Table:
+        rng = stream(self.seed, "missing", table.name)
+        missing_rate = self.config.database_params.missing_rate.draw(rng)
+        data: dict[str, object] = {PKEY_COL: np.arange(table.num_rows)}
+        if table.is_activity:
+            days = pd.date_range(self.schema.start, self.schema.end, periods=table.num_rows)
+            data[TIME_COL] = days.floor("s").as_unit("us")
+        data |= links
+        for number, column in enumerate(values):
+            cells = to_column(column, missing_rate, rng)
+            if cells is not None:
+                data[f"feature_{number}"] = cells
+        return Table(
+            df=pd.DataFrame(data),
+            fkey_col_to_pkey_table=dict(table.fkeys),
+            pkey_col=PKEY_COL,
+            time_col=TIME_COL if table.is_activity else None,
+        )

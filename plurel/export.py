@@ -1,0 +1,110 @@
+"""A database as a RelBench-3 folder:
+
+<folder>/
+  manifest.yaml                  tables, keys, time columns, timestamps
+  db/<table>.parquet
+  tasks/<task>/manifest.yaml     completion ("autocomplete") tasks, which need no label files
+  files.json                     SHA-256 of every other file: an altered or incomplete folder is noticed
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from relbench.base import Database
+from relbench.manifest import DatasetManifest, TableSpec, TaskManifest
+
+from plurel.database import SyntheticDataset
+
+CHECKSUMS = "files.json"
+TASK_TYPES = {"b": "binary_classification", "f": "regression"}
+
+
+def write_folder(dataset: SyntheticDataset, path: Path) -> None:
+    """Writes the dataset's folder; `path` appears only when it is complete, and replaces what was there."""
+    db = dataset.make_db()
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    (temporary / "db").mkdir(parents=True)
+    for name, table in db.table_dict.items():
+        # without pandas' metadata the bytes do not depend on its version
+        arrow = pa.Table.from_pandas(table.df, preserve_index=False).replace_schema_metadata()
+        pq.write_table(arrow, temporary / "db" / f"{name}.parquet", compression="zstd")
+    _manifest(dataset, db, path.name).save(temporary / "manifest.yaml")
+    for task in _tasks(db):
+        task.save(temporary / "tasks" / task.name / "manifest.yaml")
+    (temporary / CHECKSUMS).write_text(json.dumps(_checksums(temporary), indent=1))
+    shutil.rmtree(path, ignore_errors=True)
+    os.replace(temporary, path)
+
+
+def damage(path: Path) -> str | None:
+    """Why a folder cannot be used (missing, incomplete or altered, with the file), or None if it is whole."""
+    recorded = path / CHECKSUMS
+    if not recorded.is_file():
+        return f"{path} has no {CHECKSUMS}: it is missing or half-written"
+    try:
+        expected = json.loads(recorded.read_text())
+    except json.JSONDecodeError:
+        return f"{recorded} is damaged"
+    found = _checksums(path)
+    for name in sorted(expected.keys() | found.keys()):
+        if expected.get(name) != found.get(name):
+            state = "missing" if name not in found else "not part of it" if name not in expected else "altered"
+            return f"{path / name} is {state}"
+    return None
+
+
+def _checksums(folder: Path) -> dict[str, str]:
+    files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name != CHECKSUMS)
+    return {p.relative_to(folder).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+
+
+def _manifest(dataset: SyntheticDataset, db: Database, name: str) -> DatasetManifest:
+    return DatasetManifest(
+        name=name,
+        description=f"Synthetic database: prior {dataset.config.name} ({dataset.config.hash()}), seed {dataset.seed}.",
+        val_timestamp=str(dataset.val_timestamp.date()),
+        test_timestamp=str(dataset.test_timestamp.date()),
+        tables={
+            table: TableSpec(pkey=t.pkey_col, time_col=t.time_col, fkeys=t.fkey_col_to_pkey_table)
+            for table, t in db.table_dict.items()
+        },
+    )
+
+
+def _tasks(db: Database) -> list[TaskManifest]:
+    """Of each activity table the first number and the first boolean column, as completion tasks."""
+    tasks = []
+    for name, table in db.table_dict.items():
+        if table.time_col is None:
+            continue
+        for kind, task_type in TASK_TYPES.items():
+            columns = [c for c in table.df if str(c).startswith("feature_") and table.df[c].dtype.kind == kind]
+            if columns and _has_both_values(table.df[columns[0]]):
+                tasks.append(_completion_task(name, columns[0], task_type, table.pkey_col, table.time_col))
+    return tasks
+
+
+def _has_both_values(column: pd.Series) -> bool:
+    return column.nunique() > 1
+
+
+def _completion_task(table: str, column: str, task_type: str, pkey_col: str, time_col: str) -> TaskManifest:
+    return TaskManifest(
+        name=f"{table}-{column}",
+        kind="autocomplete",
+        task_type=task_type,
+        description=f"The value of {column} in a row of {table}.",
+        entity_table=table,
+        entity_col=pkey_col,
+        target_col=column,
+        time_col=time_col,
+    )

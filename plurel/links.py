@@ -1,0 +1,56 @@
+"""Which parent row each child row points to: a hierarchical stochastic block model per foreign key (paper, section 3).
+
+Rows of both sides are cut into prod(clusters) consecutive blocks; P(parent | child) is proportional to a product of
+one factor per level, which depends on the two rows' blocks alone. So a draw is one of a parent block, weighted by its
+size, and then of a row inside it: time and memory do not grow with parents x children.
+"""
+
+from __future__ import annotations
+
+from functools import reduce
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from plurel.config import DatabaseParams
+
+
+def draw_block_weights(params: DatabaseParams, rng: np.random.Generator) -> np.ndarray:
+    """Factors of a link between two blocks, all levels multiplied; float64 (parent blocks, child blocks)."""
+    levels = params.link_levels.draw(rng)
+    matrices = []
+    for _ in range(levels):
+        parents, children = params.link_clusters.draw(rng), params.link_clusters.draw(rng)
+        low, high = params.link_off_diagonal.value
+        matrix = rng.uniform(low, high, (parents, children))
+        diagonal = np.arange(max(parents, children))
+        matrix[diagonal % parents, diagonal % children] = params.link_diagonal
+        matrices.append(matrix)
+    return reduce(np.kron, matrices)
+
+
+def block_bounds(num_rows: int, num_blocks: int) -> np.ndarray:
+    """First row of each consecutive block, and the end; sizes differ by at most one. int64 (num_blocks + 1,)."""
+    return np.arange(num_blocks + 1) * num_rows // num_blocks
+
+
+def draw_parents(num_parents: int, num_children: int, params: DatabaseParams, rng: np.random.Generator) -> np.ndarray:
+    """One parent row for each child row; int64 (num_children,) in [0, num_parents)."""
+    weights = draw_block_weights(params, rng)
+    return sample_parents(weights, num_parents, num_children, rng)
+
+
+def sample_parents(weights: np.ndarray, num_parents: int, num_children: int, rng: np.random.Generator) -> np.ndarray:
+    """As draw_parents, with given factors between blocks (parent blocks, child blocks)."""
+    bounds = block_bounds(num_parents, weights.shape[0])
+    sizes = np.diff(bounds)
+    cumulative = np.cumsum(weights * sizes[:, None], axis=0)  # (parent blocks, child blocks)
+    child_block = np.repeat(np.arange(weights.shape[1]), np.diff(block_bounds(num_children, weights.shape[1])))
+    target = rng.random(num_children) * cumulative[-1, child_block]
+    block = np.empty(num_children, dtype=np.int64)
+    for b in np.unique(child_block):  # at most 3^5 blocks
+        rows = child_block == b
+        block[rows] = np.searchsorted(cumulative[:, b], target[rows], side="right")
+    block = np.minimum(block, np.flatnonzero(sizes)[-1])
+    return bounds[block] + (rng.random(num_children) * sizes[block]).astype(np.int64)

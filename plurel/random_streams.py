@@ -1,0 +1,19 @@
+"""Named child generators: what a stream yields depends on its seed and name alone, never on the order of calls."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+
+
+def stream(seed: int, *name: str | int) -> np.random.Generator:
+    """The generator called `name` of database `seed`, e.g. stream(3, "links", "table_2", "foreign_row_0").
+
+    The name enters numpy's SeedSequence as a 128-bit BLAKE2b digest, so that names of any length share no stream.
+    """
+    text = "\x1f".join(f"{type(part).__name__}:{part}" for part in name)
+    digest = hashlib.blake2b(text.encode(), digest_size=16).digest()
+    return np.random.Generator(
+        np.random.PCG64DXSM(np.random.SeedSequence([seed, *np.frombuffer(digest, "<u4").tolist()]))
+    )

@@ -1,0 +1,94 @@
+"""Tables, keys, sizes and dates of a database, before any value is drawn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import networkx as nx
+import pandas as pd
+
+from plurel.config import Config
+from plurel.dag import random_dag
+from plurel.random_streams import stream
+
+
+@dataclass(frozen=True)
+class TableSchema:
+    """One table. `fkeys` maps foreign key columns to parent tables; an activity table has no child and a date."""
+
+    name: str
+    num_rows: int
+    num_columns: int
+    fkeys: dict[str, str]
+    is_activity: bool
+
+
+@dataclass(frozen=True)
+class Schema:
+    """Tables, parents before children, and the window of the database's dates (first and last day)."""
+
+    tables: tuple[TableSchema, ...]
+    start: pd.Timestamp
+    end: pd.Timestamp
+    val_timestamp: pd.Timestamp
+    test_timestamp: pd.Timestamp
+
+
+def draw_schema(seed: int, config: Config) -> Schema:
+    """The schema of database `seed`."""
+    params = config.database_params
+    rng = stream(seed, "schema")
+    layout, num_tables = params.table_layout.draw(rng), params.num_tables.draw(rng)
+    graph = random_dag(layout, num_tables, config.dag_params, rng)
+    tables = []
+    for table in nx.lexicographical_topological_sort(graph):
+        is_activity = graph.out_degree(table) == 0
+        table_rng = stream(seed, "table", table)
+        rows = params.activity_rows if is_activity else params.entity_rows
+        fkeys = {f"foreign_row_{j}": f"table_{p}" for j, p in enumerate(sorted(graph.predecessors(table)))}
+        tables.append(
+            TableSchema(
+                name=f"table_{table}",
+                num_rows=rows.draw(table_rng),
+                num_columns=params.columns_per_table.draw_reciprocal(table_rng),
+                fkeys=fkeys,
+                is_activity=is_activity,
+            )
+        )
+    return Schema(tuple(tables), *_draw_window(seed, config))
+
+
+def _draw_window(seed: int, config: Config) -> tuple[pd.Timestamp, pd.Timestamp, pd.Timestamp, pd.Timestamp]:
+    """First and last day, validation and test timestamps, all plain dates.
+
+    The paper's two random days may be a day apart, which leaves no room for two splits; shorter windows than
+    `min_window_days` are drawn again.
+    """
+    params = config.database_params
+    rng = stream(seed, "window")
+    earliest, latest = pd.Timestamp(params.earliest), pd.Timestamp(params.latest)
+    span = (latest - earliest).days
+    while True:
+        first, last = sorted(rng.integers(0, span + 1, 2).tolist())
+        if last - first >= params.min_window_days:
+            break
+    start, days = earliest + pd.Timedelta(days=first), last - first
+    val = start + pd.Timedelta(days=int(days * config.val_split))
+    test = start + pd.Timedelta(days=int(days * config.test_split))
+    return start, start + pd.Timedelta(days=days), val, test
+
+
+def max_foreign_keys(seed: int, config: Config) -> int:
+    """The largest number of foreign keys of any table of database `seed`, without making it."""
+    return max(len(table.fkeys) for table in draw_schema(seed, config).tables)
+
+
+def pretraining_seeds(config: Config, count: int, start: int = 0, max_fkeys: int = 5) -> list[int]:
+    """The first `count` seeds from `start` on whose tables all have at most `max_fkeys` foreign keys (paper, section 3)."""
+    seeds: list[int] = []
+    seed = start
+    while len(seeds) < count:
+        if max_foreign_keys(seed, config) <= max_fkeys:
+            seeds.append(seed)
+        seed += 1
+    return seeds
