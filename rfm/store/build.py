@@ -86,6 +86,7 @@ def build_store(source: str | Path | Source, root: str | Path, texts: TextTable)
         name=source.name,
         fingerprint=key,
         text_table=texts.identity,
+        num_texts=len(texts),
         val_time=val_time,
         test_time=test_time,
         tables=infos,
@@ -105,7 +106,8 @@ def _open_valid(path: Path, key: str, texts: TextTable) -> Store | None:
         store = Store.open(path)
     except RfmError:
         return None  # another format version or damaged: built anew
-    return store if store.fingerprint == key and store.text_table == texts.identity else None
+    has_texts = store.text_table == texts.identity and store.num_texts <= len(texts)
+    return store if store.fingerprint == key and has_texts else None
 
 
 def _database_parts(source: Source, tables: dict[str, pa.Table], val_time: int) -> list[TablePart]:

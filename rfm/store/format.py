@@ -121,6 +121,8 @@ class StoreMeta:
     fingerprint: str
     text_table: str
     """Identity of the text table that cell_text and name_text point into."""
+    num_texts: int
+    """Strings of that table when the store was built: every id lies below."""
     val_time: int
     test_time: int
     tables: tuple[TableInfo, ...]

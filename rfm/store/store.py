@@ -30,6 +30,7 @@ class Store:
         self.name = meta.name
         self.fingerprint = meta.fingerprint
         self.text_table = meta.text_table
+        self.num_texts = meta.num_texts
         self.val_time = meta.val_time
         self.test_time = meta.test_time
         self.tables = {table.name: table for table in meta.tables}

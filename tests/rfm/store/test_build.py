@@ -191,6 +191,14 @@ def test_a_store_of_another_text_table_is_built_again(shop: Path, tmp_path: Path
     assert new_texts.strings[new.cells(0)["name"]] == "Ada"
 
 
+def test_a_store_whose_texts_were_lost_is_built_again(shop: Path, tmp_path: Path, texts: TextTable) -> None:
+    build_store(shop, tmp_path / "root", texts)
+    (texts.path / "strings.jsonl").write_bytes(b'"another"\n')
+    rest = TextTable.open_or_create(tmp_path / "root", "hash")
+    store = build_store(shop, tmp_path / "root", rest)
+    assert rest.strings[store.cells(0)["name"]] == "Ada"
+
+
 def test_a_leftover_of_an_interrupted_build_is_replaced(shop: Path, tmp_path: Path, texts: TextTable) -> None:
     (tmp_path / "root" / ".shop.partial").mkdir()
     (tmp_path / "root" / ".shop.partial" / "row_time.npy").write_bytes(b"half")
