@@ -2,10 +2,10 @@
 
     python -m experiments.benchmarks.sampler --db FOLDER --task NAME [--ctx 256,1024] [--split train]
 
-FOLDER is a RelBench-3 folder. Seed rows are taken in random order, 32 a batch. `tokens_per_second` counts cells, padding
-left out, of contexts alone; `batch_tokens_per_second` of contexts joined into the tensors that a model reads, with the
-batch's distinct strings gathered once each. The peer runs afterwards on the same core; it copies two 384-wide vectors
-for every cell, so the two do not do the same work.
+FOLDER is a RelBench-3 folder. Seed rows are taken in random order, 32 a batch. `tokens_per_second` counts the cells,
+padding left out, of contexts alone; `batch_tokens_per_second` of contexts joined into the tensors that a model reads,
+with the distinct strings of a batch gathered once each. The peer runs afterwards on the same core; it copies two
+384-wide vectors for every cell, so the two do not do the same work.
 """
 
 from __future__ import annotations
