@@ -122,12 +122,11 @@ def run_facts(run: RunFiles) -> dict[str, str]:
     """What ran, on what: label -> text, for the page's first table."""
     record, rows = run.record, loss_rows(run.results)
     machine, model, peak = record["machine"] or {}, record["model"] or {}, record["peak_memory_gib"]
-    gpu = machine.get("gpu", NOT_RECORDED)
     parts = (
         machine.get("processor"),
         f"{machine['cores']} cores" if "cores" in machine else None,
         f"{machine['memory_gib']} GiB memory" if "memory_gib" in machine else None,
-        f"GPU: {gpu}",
+        f"GPU: {machine['gpu']}" if "gpu" in machine else None,
     )
     return {
         "profile": record["profile"] or NOT_RECORDED,
@@ -139,7 +138,7 @@ def run_facts(run: RunFiles) -> dict[str, str]:
         "transfer protocol": ", ".join(run.transfer["protocol"].unique())
         if run.transfer is not None
         else "no transfer",
-        "machine": ", ".join(part for part in parts if part),
+        "machine": ", ".join(part for part in parts if part) or NOT_RECORDED,
         "peak memory": f"{peak} GiB" if peak is not None else NOT_RECORDED,
         "commit": record["git"] or NOT_RECORDED,
         "seed": NOT_RECORDED if record["seed"] is None else str(record["seed"]),
@@ -234,18 +233,18 @@ def limits(run: RunFiles) -> list[str]:
         found.append(
             "Every cell was trained once, with one seed: no interval is given, and small differences may be noise."
         )
-    found.append(
-        "The laws are fitted to the lower envelope of one grid. R² is of the fitted points; only the held-out points "
-        "test the law, and their error counts on the excess over the floor, since most of a loss is floor."
-    )
-    found.append("Exponent and floor are not independent: with few points, another floor gives another exponent.")
+    if any(isinstance(law, PowerLawFit) for law in run.laws.values()):
+        found.append(
+            "The laws are fitted to the lower envelope of one grid. R² is of the fitted points; only the held-out "
+            "points test the law, and their error counts on the excess over the floor, since most of a loss is floor."
+        )
+        found.append("Exponent and floor are not independent: with few points, another floor gives another exponent.")
     missing = int(loss_grid(run.results).isna().to_numpy().sum())
     if missing:
         found.append(f"{missing} cells of the grid are missing or diverged.")
-    on_edge = [axis for axis in AXES if _envelope_ends_inside(run.results, axis)]
-    for axis in on_edge:
+    for axis in (axis for axis in AXES if _overfits(run.results, axis)):
         found.append(
-            f"The loss rises again at the largest {SYMBOLS[axis]} for some cells: one resource alone overfits."
+            f"For some cells the loss rises again before the largest {SYMBOLS[axis]}: one resource alone may overfit."
         )
     if run.transfer is None:
         found.append("No transfer to real databases was measured.")
@@ -280,10 +279,11 @@ def score_text(score: float, decimals: int, signed: bool = False) -> str:
     return "–" if np.isnan(score) else format(score, f"{sign}z.{decimals}f").replace("-", "−")
 
 
-def _envelope_ends_inside(results: pd.DataFrame, axis: str) -> bool:
-    grid = loss_grid(results)
-    grid = grid if axis == "tokens" else grid.T
-    return bool((grid.idxmin(axis=1).dropna() < grid.columns[-1]).any())
+def _overfits(results: pd.DataFrame, axis: str) -> bool:
+    """True if some line of the grid along `axis` has its lowest loss before the largest value."""
+    grid = loss_grid(results).to_numpy(dtype=float)
+    lines = grid if axis == "tokens" else grid.T
+    return any(np.nanmin(line) < line[-1] for line in lines if not np.isnan(line).all())
 
 
 def _splits(transfer: pd.DataFrame) -> list[str]:

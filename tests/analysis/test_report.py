@@ -7,6 +7,7 @@ from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from analysis.errors import AnalysisError
@@ -88,6 +89,14 @@ def test_run_without_extras_says_what_is_not_recorded(make_run: Callable) -> Non
     text = read_page(write_report(make_run(extras=False))).text
     assert text.count("not recorded") >= 6
     assert "no law was fitted" in text and "No transfer was run." in text
+
+
+def test_diverged_cells_are_counted_and_not_hidden(make_run: Callable) -> None:
+    run_dir = make_run()
+    for path in (run_dir / "results").glob("n1-*.parquet"):
+        pd.read_parquet(path).assign(value=float("nan")).to_parquet(path, index=False)
+    text = read_page(write_report(run_dir)).text
+    assert "4 cells of the grid are missing or diverged" in text
 
 
 def test_law_that_could_not_be_fitted_is_explained(make_run: Callable) -> None:
