@@ -121,8 +121,6 @@ class StoreMeta:
     fingerprint: str
     text_table: str
     """Identity of the text table that cell_text and name_text point into."""
-    num_texts: int
-    """Strings of that table when the store was built: every id lies below."""
     val_time: int
     test_time: int
     tables: tuple[TableInfo, ...]
@@ -132,6 +130,8 @@ class StoreMeta:
     """Task -> why it is left out."""
     arrays: dict[str, tuple[str, tuple[int, ...]]]
     """Array -> (dtype, shape), checked when a store is opened."""
+    num_texts: int = 0
+    """Strings of the text table when the store was built: every id lies below."""
     version: int = FORMAT_VERSION
 
     def save(self, path: Path) -> None:
