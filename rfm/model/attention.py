@@ -8,6 +8,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import FunctionCtx
 
 from rfm.model.masks import AttentionBias
 
@@ -16,7 +17,26 @@ NORM_EPS = 1.1920929e-07  # float32 machine epsilon; fixed, so that the dtype do
 
 def rms_normalise(x: Tensor) -> Tensor:
     """x / sqrt(mean(x², last axis) + eps), without a gain; summed in float32 also if x is narrower."""
+    if x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64):
+        return _NormaliseOnCpu.apply(x)
     return F.rms_norm(x, x.shape[-1:], None, NORM_EPS)
+
+
+class _NormaliseOnCpu(torch.autograd.Function):
+    """The same, in half the time: torch 2.13 has a fused norm for CUDA, on the CPU it differentiates op by op."""
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, x: Tensor) -> Tensor:
+        norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+        scale = norm.square_().div_(x.shape[-1]).add_(NORM_EPS).rsqrt_()
+        y = x * scale
+        ctx.save_for_backward(y, scale)
+        return y
+
+    @staticmethod
+    def backward(ctx: FunctionCtx, grad: Tensor) -> Tensor:
+        y, scale = ctx.saved_tensors
+        return torch.addcmul(grad, y, (grad * y).mean(-1, keepdim=True), value=-1).mul_(scale)
 
 
 class RMSNorm(nn.Module):
@@ -44,11 +64,13 @@ class MaskedAttention(nn.Module):
         self.q_norm = RMSNorm(d_model // num_heads)
         self.k_norm = RMSNorm(d_model // num_heads)
 
-    def forward(self, x: Tensor, mask: AttentionBias) -> Tensor:
-        """x (B, L, D) -> (B, L, D)."""
+    def forward(self, x: Tensor, gain: Tensor, mask: AttentionBias) -> Tensor:
+        """Attends from and to x * gain: x (B, L, D), gain (D,) -> (B, L, D)."""
         batch, length, width = x.shape
-        # one product for the three projections: a narrow model is bound by calls and memory, not by arithmetic
-        packed = F.linear(x, torch.cat([self.wq.weight, self.wk.weight, self.wv.weight]))  # (B, L, 3D)
+        # one product for the three projections, and the gain on the weights, which are fewer than the activations:
+        # a narrow model is bound by calls and memory, not by arithmetic
+        weights = torch.cat([self.wq.weight, self.wk.weight, self.wv.weight])
+        packed = F.linear(x, weights * gain)  # (B, L, 3D)
         heads = packed.view(batch, length, 3, self.num_heads, -1)  # (B, L, 3, H, D/H)
         q, k = rms_normalise(heads[:, :, :2]).unbind(2)
         # q·g_q and k·g_k meet only in their product, so that both gains fit on the query

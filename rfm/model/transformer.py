@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from rfm.batch import Batch
 from rfm.errors import RfmError
-from rfm.model.attention import MaskedAttention, RMSNorm
+from rfm.model.attention import MaskedAttention, RMSNorm, rms_normalise
 from rfm.model.config import ModelConfig
 from rfm.model.embedding import TYPES, embed_cells
 from rfm.model.masks import AttentionBias, RelationalMasks
@@ -28,9 +28,9 @@ class FeedForward(nn.Module):
         self.w2 = nn.Linear(d_ff, d_model, bias=False)
         self.w3 = nn.Linear(d_model, d_ff, bias=False)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(..., D) -> (..., D)."""
-        return self.w2(F.silu(self.w1(x)) * self.w3(x))
+    def forward(self, x: Tensor, gain: Tensor) -> Tensor:
+        """Of x * gain: x (..., D), gain (D,) -> (..., D)."""
+        return self.w2(F.silu(F.linear(x, self.w1.weight * gain)) * F.linear(x, self.w3.weight * gain))
 
 
 class Block(nn.Module):
@@ -45,8 +45,8 @@ class Block(nn.Module):
     def forward(self, x: Tensor, masks: dict[str, AttentionBias]) -> Tensor:
         """x (B, L, D) -> (B, L, D)."""
         for name in ATTENTIONS:
-            x = x + self.attns[name](self.norms[name](x), masks[name])
-        return x + self.ffn(self.norms["ffn"](x))
+            x = x + self.attns[name](rms_normalise(x), self.norms[name].weight, masks[name])
+        return x + self.ffn(rms_normalise(x), self.norms["ffn"].weight)
 
 
 class RelationalTransformer(nn.Module):

@@ -10,6 +10,7 @@ import torch
 from rfm.batch import Batch
 from rfm.errors import RfmError
 from rfm.model import ModelConfig, RelationalMasks, RelationalTransformer, masked_cell_loss, sequence_losses
+from rfm.model.attention import NORM_EPS, rms_normalise
 
 NUMBER, TEXT, DATETIME, BOOLEAN = range(4)
 D_TEXT = 6
@@ -286,3 +287,15 @@ def test_gpu_agrees_with_cpu() -> None:
 def test_impossible_sizes(change: dict[str, int], words: str) -> None:
     with pytest.raises(RfmError, match=words):
         make_model(**change)
+
+
+@pytest.mark.parametrize("shape", [(3, 7, 16), (2, 5, 2, 4, 8)])
+def test_norm_on_the_cpu_is_that_of_torch(shape: tuple[int, ...]) -> None:
+    x = torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    x[0, 0] = 0.0  # padding
+    x.requires_grad_(True)
+    want = torch.nn.functional.rms_norm(x, shape[-1:], None, NORM_EPS)
+    assert torch.allclose(rms_normalise(x), want, rtol=1e-12)
+    upstream = torch.randn_like(x)
+    got_grad, want_grad = (torch.autograd.grad(y, x, upstream)[0] for y in (rms_normalise(x), want))
+    assert torch.allclose(got_grad, want_grad, rtol=1e-9)
