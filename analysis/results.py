@@ -137,6 +137,10 @@ def _read_file(path: Path) -> pa.Table:
     missing = [name for name in SCHEMA if name not in table.column_names]
     if missing:
         raise AnalysisError(f"{path}: no column {missing[0]!r}; results have the columns {_names()}")
+    # pandas writes NaN as null: a diverged loss must come back from a merged file as it was.
+    value = table.column_names.index("value")
+    if pa.types.is_floating(table["value"].type):
+        table = table.set_column(value, "value", table["value"].fill_null(float("nan")))
     arrays = [_array(path, name, table[name]) for name in SCHEMA]
     return pa.Table.from_arrays(arrays, schema=pa.schema(SCHEMA.items()))
 

@@ -29,7 +29,10 @@ def test_cells_are_merged_in_order_with_their_types(tmp_path: Path, make_row: Ca
 
 def test_diverged_loss_is_kept(tmp_path: Path, make_row: Callable) -> None:
     write_rows(tmp_path / "cell.parquet", [make_row(value=float("nan"))])
-    assert read_results(tmp_path / "cell.parquet")["value"].isna().all()
+    results = read_results(tmp_path / "cell.parquet")
+    assert results["value"].isna().all()
+    results.to_parquet(tmp_path / "merged.parquet", index=False)
+    pd.testing.assert_frame_equal(read_results(tmp_path / "merged.parquet"), results)
 
 
 @pytest.mark.parametrize(
