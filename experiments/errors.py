@@ -7,8 +7,9 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from analysis.errors import AnalysisError
 from plurel.errors import PlurelError
+
+from analysis.errors import AnalysisError
 from rfm.errors import RfmError
 
 

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 from omegaconf import DictConfig
 
 from experiments.training import train
-from rfm.datamodule import TaskData
+from rfm.datamodule import StepDataModule, TaskBatches
 from rfm.model import RelationalTransformer
-from rfm.module import OptimConfig, PretrainModule, ScheduleConfig
+from rfm.module import OptimConfig, PretrainModule
+from rfm.schedule import ScheduleConfig
 from rfm.store import Store, TextTable
 
 if TYPE_CHECKING:
@@ -34,9 +35,8 @@ def finetune(
     Contexts follow the protocol and policy of the evaluation; validation and test labels are never targets.
     """
     schedule = ScheduleConfig("wsd", max_steps=steps, warmup_steps=max(1, steps // 10), decay_steps=max(1, steps // 2))
-    module = PretrainModule(model.config, OptimConfig(lr, cfg.weight_decay, tuple(cfg.betas)), schedule)
-    module.model.load_state_dict(model.state_dict())
-    data = TaskData(
+    module = PretrainModule(model, OptimConfig(lr, cfg.weight_decay, tuple(cfg.betas)), schedule)
+    batches = TaskBatches(
         store,
         texts,
         task,
@@ -48,5 +48,5 @@ def finetune(
         seed=how.seed,
     )
     with tempfile.TemporaryDirectory() as scratch:
-        train(module, data, cfg, max_steps=steps, directory=Path(scratch))
+        train(module, StepDataModule(batches), cfg, max_steps=steps, directory=Path(scratch))
     return module.model

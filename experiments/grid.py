@@ -23,8 +23,9 @@ from experiments.provenance import git_commit
 from experiments.training import make_loggers
 from rfm.checkpoint import save_checkpoint
 from rfm.model import ModelConfig
-from rfm.module import PretrainModule, ScheduleConfig
+from rfm.module import PretrainModule
 from rfm.predict import validation_loss
+from rfm.schedule import ScheduleConfig
 from rfm.store import Store, TextTable
 
 

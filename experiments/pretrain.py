@@ -15,9 +15,10 @@ from experiments.provenance import RunRecord
 from experiments.runtime import quiet_libraries, set_threads
 from experiments.training import make_loggers, train
 from rfm.checkpoint import save_checkpoint
-from rfm.datamodule import PretrainData
+from rfm.datamodule import PretrainBatches, StepDataModule
 from rfm.model import ModelConfig
-from rfm.module import OptimConfig, PretrainModule, ScheduleConfig
+from rfm.module import OptimConfig, PretrainModule
+from rfm.schedule import ScheduleConfig
 from rfm.store import Store, TextTable, build_stores
 
 
@@ -48,7 +49,7 @@ def pretrain(
         keep: steps whose resumable checkpoints stay.
     """
     module = PretrainModule(model, OptimConfig(cfg.lr, cfg.weight_decay, tuple(cfg.betas)), schedule, seed=seed)
-    data = PretrainData(
+    batches = PretrainBatches(
         stores,
         texts,
         ctx_len=cfg.ctx_len,
@@ -57,9 +58,8 @@ def pretrain(
         mask_frac=cfg.mask_frac,
         seed=seed,
     )
-    train(
-        module, data, cfg, max_steps=schedule.max_steps, directory=directory, keep=keep, start=start, loggers=loggers
-    )
+    data = StepDataModule(batches)
+    train(module, data, cfg, max_steps=schedule.max_steps, directory=directory, keep=keep, start=start, loggers=loggers)
     return module
 
 
@@ -75,7 +75,9 @@ def run(cfg: DictConfig) -> Path:
             "extend it with experiments.generate"
         )
     tree = OmegaConf.to_container(cfg, resolve=True)
-    facts = {key: tree[key] for key in ("prior", "model", "train", "schedule", "max_steps", "decay_frac", "seed", "corpus")}
+    facts = {
+        key: tree[key] for key in ("prior", "model", "train", "schedule", "max_steps", "decay_frac", "seed", "corpus")
+    }
     record = RunRecord(run_dir, facts, profile="pretrain", prior=cfg.prior.name, seed=cfg.seed, model=tree["model"])
     with record.stage("stores"):
         stores, texts = build_stores(folders[: cfg.corpus.num_databases], run_dir / "store", text_model=cfg.text_model)

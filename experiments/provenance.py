@@ -42,9 +42,11 @@ def machine() -> dict[str, Any]:
     import torch  # heavy, and only entry points that train want it
 
     cpuinfo = Path("/proc/cpuinfo")
-    names = [ln.split(":", 1)[1].strip() for ln in cpuinfo.read_text().splitlines() if ln.startswith("model name")] if (
-        cpuinfo.exists()
-    ) else []
+    names = (
+        [ln.split(":", 1)[1].strip() for ln in cpuinfo.read_text().splitlines() if ln.startswith("model name")]
+        if (cpuinfo.exists())
+        else []
+    )
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     out = {"processor": names[0] if names else platform.processor(), "cores": cores, "threads": torch.get_num_threads()}
     if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
@@ -114,7 +116,9 @@ class RunRecord:
         try:
             return json.loads(self.path.read_text())
         except json.JSONDecodeError as error:
-            raise ExperimentError(f"{self.path} is damaged ({error}); delete the run folder or choose run.dir=") from error
+            raise ExperimentError(
+                f"{self.path} is damaged ({error}); delete the run folder or choose run.dir="
+            ) from error
 
     def _write(self) -> None:
         temporary = self.path.with_suffix(".tmp")

@@ -20,6 +20,6 @@ def set_threads(threads: int | None) -> int:
 def quiet_libraries() -> None:
     """Keeps start-up notes of Lightning and Weights & Biases out of a run of many short trainings."""
     os.environ.setdefault("WANDB_SILENT", "true")
-    for name in ("lightning.pytorch", "lightning.fabric"):
+    for name in ("lightning.pytorch", "lightning.fabric", "sentence_transformers"):
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")

@@ -53,7 +53,9 @@ def make_loggers(run_dir: Path, name: str, wandb: str) -> list[Logger]:
     """CSV always; Weights & Biases unless `disabled`. Offline runs lie in the run folder, for `wandb sync`."""
     loggers: list[Logger] = [CSVLogger(run_dir / "logs", name=name, version="")]
     if wandb != "disabled":
-        loggers.append(WandbLogger(name=name, project="relational-scaling", save_dir=run_dir, offline=wandb == "offline"))
+        loggers.append(
+            WandbLogger(name=name, project="relational-scaling", save_dir=run_dir, offline=wandb == "offline")
+        )
     return loggers
 
 

@@ -129,9 +129,7 @@ def transfer_table(
 def print_table(table: pd.DataFrame) -> None:
     """One line per task, split and metric; one column per model, the baselines first."""
     models = ["constant", "entity_mean", "label_history", "zero-shot", "fine-tuned"]
-    wide = table.pivot_table(
-        index=["dataset", "task", "metric", "split"], columns="model", values="value", sort=False, dropna=False
-    )
+    wide = table.pivot_table(index=["dataset", "task", "metric", "split"], columns="model", values="value", sort=False)
     print(wide[[m for m in models if m in wide]].round(2).to_string())
 
 

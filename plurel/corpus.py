@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from pathlib import Path
@@ -24,7 +24,6 @@ from plurel.export import damage, write_folder
 
 VERSION = 1  # of the folders' content: another prior implementation or layout gets another number
 RECORD = "corpus.yaml"
-_BLAS_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 def generate_corpus(
@@ -74,15 +73,13 @@ def load_corpus(path: str | Path) -> list[Path]:
     return folders
 
 
-def _make_all(todo: Sequence[int], folders: dict[int, Path], config: Config, workers: int) -> Any:
+def _make_all(todo: Sequence[int], folders: dict[int, Path], config: Config, workers: int) -> Iterator[None]:
     """Yields once for each database made."""
     if workers == 1 or len(todo) < 2:
         for seed in todo:
             yield _make(seed, folders[seed], config)
         return
-    # spawned, not forked: the caller may run threads. One BLAS thread each, set before numpy is loaded there.
-    kept = {name: os.environ.get(name) for name in _BLAS_THREADS}
-    os.environ.update(dict.fromkeys(_BLAS_THREADS, "1"))
+    # spawned, not forked: the caller may run threads
     pool = ProcessPoolExecutor(min(workers, len(todo)), mp_context=get_context("spawn"))
     try:
         futures = [pool.submit(_make, seed, folders[seed], config) for seed in todo]
@@ -90,8 +87,6 @@ def _make_all(todo: Sequence[int], folders: dict[int, Path], config: Config, wor
             yield future.result()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
-        for name, value in kept.items():
-            os.environ.pop(name) if value is None else os.environ.update({name: value})
 
 
 def _make(seed: int, folder: Path, config: Config) -> None:

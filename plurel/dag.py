@@ -79,7 +79,7 @@ def reverse_random_tree(num_nodes: int, params: DAGParams, rng: np.random.Genera
 
 
 def layered(num_nodes: int, params: DAGParams, rng: np.random.Generator) -> Edges:
-    """Consecutive layers, fully linked but for dropped edges; each node keeps a parent and a child in the next layers."""
+    """Consecutive layers, fully linked but for dropped edges; each node keeps a parent and a child."""
     depth = min(params.layered_depth.draw(rng), num_nodes)
     sizes = 1 + rng.multinomial(num_nodes - depth, np.full(depth, 1 / depth))
     starts = np.concatenate([[0], np.cumsum(sizes)])

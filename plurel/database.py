@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from relbench.base import Database, Dataset, Table
+from threadpoolctl import threadpool_limits
 
 from plurel.columns import to_column
 from plurel.config import Config
@@ -41,7 +42,8 @@ class SyntheticDataset(Dataset):
         tables: dict[str, Table] = {}
         values: dict[str, list[Values]] = {}
         schemas = {table.name: table for table in self.schema.tables}
-        with np.errstate(over="ignore", invalid="ignore"):  # clipped in plurel.scm
+        # one BLAS thread: sums in one order give the same bytes on any number of cores. Overflow is clipped in scm.py
+        with threadpool_limits(1), np.errstate(over="ignore", invalid="ignore"):
             for table in self.schema.tables:
                 links = {col: self._links(col, table, schemas[parent]) for col, parent in table.fkeys.items()}
                 foreign = self._foreign(table, links, schemas, values)

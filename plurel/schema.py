@@ -84,7 +84,7 @@ def max_foreign_keys(seed: int, config: Config) -> int:
 
 
 def pretraining_seeds(config: Config, count: int, start: int = 0, max_fkeys: int = 5) -> list[int]:
-    """The first `count` seeds from `start` on whose tables all have at most `max_fkeys` foreign keys (paper, section 3)."""
+    """The first `count` seeds from `start` on whose tables have at most `max_fkeys` foreign keys (paper, section 3)."""
     seeds: list[int] = []
     seed = start
     while len(seeds) < count:
