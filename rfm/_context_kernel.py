@@ -76,9 +76,14 @@ def _find(table, number, generation):
 
 @_jit
 def _grown(array, size):
-    """A copy of a 2-d `array` with room for `size` rows or more, at least doubled; new elements are -1."""
-    new = np.full((max(size, 2 * array.shape[0]), array.shape[1]), -1, np.int64)
-    new[: array.shape[0]] = array
+    """A copy of a 2-d `array` with room for `size` rows or more, at least doubled; new elements are -1.
+
+    Loops over elements, here and below: slices and np.full take numba seconds longer to compile.
+    """
+    new = np.empty((max(size, 2 * array.shape[0]), array.shape[1]), np.int64)
+    for i in range(new.shape[0]):
+        for k in range(new.shape[1]):
+            new[i, k] = array[i, k] if i < array.shape[0] else -1
     return new
 
 
@@ -88,7 +93,17 @@ def _rehashed(visited, generation):
     new = np.zeros((2 * visited.shape[0], 3), np.int64)
     for i in range(visited.shape[0]):
         if visited[i, 1] == generation:
-            new[_find(new, visited[i, 0], generation)] = visited[i]
+            slot = _find(new, visited[i, 0], generation)
+            for k in range(3):
+                new[slot, k] = visited[i, k]
+    return new
+
+
+@_jit
+def _longer(array, size):
+    new = np.empty(size, np.int64)
+    for i in range(array.size):
+        new[i] = array[i]
     return new
 
 
@@ -102,9 +117,7 @@ def _with_room(scratch, on_stack, in_levels, depth):
         stack = _grown(stack, count[STACK] + on_stack)
     if count[PENDING] + in_levels > pending.shape[0]:
         pending = _grown(pending, count[PENDING] + in_levels)
-        new = np.empty(pending.shape[0], np.int64)  # one level may hold the whole arena
-        new[: current.size] = current
-        current = new
+        current = _longer(current, pending.shape[0])  # one level may hold the whole arena
     if depth >= levels.shape[0]:
         levels = _grown(levels, depth + 1)
     if 2 * count[VISITED] >= visited.shape[0]:
@@ -224,7 +237,7 @@ def _expand(graph, rules, seed, scratch, row, depth):
     ):
         scratch = _with_room(scratch, num_parents, needed, depth + 1)
     for i in range(graph.parent_offset[row], graph.parent_offset[row + 1]):
-        parent = graph.parent_row[i]
+        parent = np.int64(graph.parent_row[i])
         if graph.row_time[parent] <= seed.cutoff:  # NO_TIME is the smallest number
             _push(scratch, parent, depth + 1)
     _append_children(graph, scratch, row, depth + 1, seed.cutoff, rules.max_bfs_width)
@@ -238,12 +251,12 @@ def _expand(graph, rules, seed, scratch, row, depth):
 def _push_own_labels(graph, rules, seed, scratch):
     """The seed entity's visible label rows onto the stack, so that the most recent one is popped first."""
     for i in range(graph.parent_offset[seed.row], graph.parent_offset[seed.row + 1]):
-        start, end = _label_range(graph, seed, graph.parent_row[i])
+        start, end = _label_range(graph, seed, np.int64(graph.parent_row[i]))
         if scratch.count[STACK] + end - start > scratch.stack.shape[0]:
-            scratch = _with_room(scratch, end - start, 0, 0)
+            scratch = _with_room(scratch, end - start, np.int64(0), np.int64(0))
         for j in range(start, end):
             if graph.row_split[graph.label_row[j]] < rules.split_limit:
-                _push(scratch, graph.label_row[j], 2)
+                _push(scratch, np.int64(graph.label_row[j]), np.int64(2))
     return scratch
 
 
@@ -273,7 +286,7 @@ def _emit_target(graph, rules, seed, out, scratch, b):
             value = np.float64(graph.cell_value[i])
             known = True
     out.is_target[b, 0] = True
-    _emit(rules, out, scratch, b, seed.row, seed.column, value, -1)
+    _emit(rules, out, scratch, b, seed.row, np.int32(seed.column), value, np.int32(-1))
     if not known:
         out.value[b, 0] = 0
 
@@ -316,7 +329,7 @@ def _write_parents(graph, out, scratch, b):
         row = out.row_id[b, start]
         used = 0
         for i in range(graph.parent_offset[row], graph.parent_offset[row + 1]):
-            slot = _find(scratch.visited, graph.parent_row[i], scratch.count[CONTEXT])
+            slot = _find(scratch.visited, np.int64(graph.parent_row[i]), scratch.count[CONTEXT])
             if scratch.visited[slot, 1] != scratch.count[CONTEXT] or scratch.visited[slot, 2] < 0:
                 continue
             if used == width:
@@ -330,7 +343,8 @@ def _write_parents(graph, out, scratch, b):
 def _reset(scratch, key):
     """Forgets the previous context and seeds the generator."""
     count = scratch.count
-    scratch.levels[: count[DEEPEST] + 1] = -1
+    for level in range(count[DEEPEST] + 1):
+        scratch.levels[level, 0] = -1
     for counter in (STACK, PENDING, CURRENT, LEVEL, DEEPEST, VISITED, CELLS, ROWS):
         count[counter] = 0
     count[CONTEXT] += 1
