@@ -10,6 +10,8 @@ import pandas as pd
 import pytest
 import relbench
 
+from plurel import Config, SyntheticDataset
+from plurel.export import write_folder
 from rfm.store import SemType, Store, TextTable, build_store
 
 SPLITS = ("train", "val", "test")
@@ -55,6 +57,15 @@ def test_label_tables_of_rel_f1(task: str, shared: Path, tmp_path: Path, texts: 
 def test_autocomplete_of_movielens(shared: Path, tmp_path: Path, texts: TextTable) -> None:
     folder = shared / "data" / "movielens-small"
     check_autocomplete(build_store(folder, tmp_path / "root", texts), folder, "rating-value")
+
+
+def test_autocomplete_of_a_generated_database(tmp_path: Path, texts: TextTable) -> None:
+    folder = tmp_path / "generated"
+    write_folder(SyntheticDataset(1, Config()), folder)
+    store = build_store(folder, tmp_path / "root", texts)
+    assert store.tasks and not store.skipped_tasks
+    for task in store.tasks:
+        check_autocomplete(store, folder, task)
 
 
 def test_shop_tasks(shop: Path, tmp_path: Path, texts: TextTable) -> None:
