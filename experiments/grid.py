@@ -20,7 +20,7 @@ from omegaconf import DictConfig
 from analysis.results import write_rows
 from experiments.pretrain import make_schedule, pretrain
 from experiments.provenance import git_commit
-from experiments.training import make_loggers
+from experiments.training import RunLogs
 from rfm.checkpoint import save_checkpoint
 from rfm.model import ModelConfig
 from rfm.module import PretrainModule
@@ -56,6 +56,7 @@ class Grid:
     texts: TextTable
     model: ModelConfig
     cfg: DictConfig
+    logs: RunLogs
 
     def cells(self) -> Iterator[Cell]:
         """N by N, S rising."""
@@ -91,8 +92,7 @@ class Grid:
         start = None
         if self.cfg.grid.schedule == "wsd":
             start = self._extend_trunk(cell.num_databases, cell.steps - decay_steps)
-        loggers = make_loggers(self.run_dir, cell.name, self.cfg.logger.wandb)
-        return self._pretrain(cell.num_databases, schedule, cell.name, start=start, loggers=loggers)
+        return self._pretrain(cell.num_databases, schedule, cell.name, start=start)
 
     def _extend_trunk(self, num_databases: int, until: int) -> Path:
         """The trunk's checkpoint at step `until`, trained on from the newest one before it."""
@@ -101,8 +101,7 @@ class Grid:
         if not path.exists():
             schedule = make_schedule("wsd", until, 0, self.cfg.train)
             branches = [c.steps - self._decay_steps(c) for c in self.cells()]
-            loggers = make_loggers(self.run_dir, name, "disabled")
-            self._pretrain(num_databases, schedule, name, keep=branches, loggers=loggers)
+            self._pretrain(num_databases, schedule, name, keep=branches)
         return path
 
     def _pretrain(self, num_databases: int, schedule: ScheduleConfig, name: str, **how: Any) -> PretrainModule:
@@ -114,6 +113,8 @@ class Grid:
             self.cfg.train,
             seed=self.cfg.seed,
             directory=self.run_dir / "training" / name,
+            name=name,
+            logs=self.logs,
             **how,
         )
 
@@ -154,4 +155,5 @@ class Grid:
         ]
         mean = common | dict(dataset="synthetic-val", value=float(np.mean(losses)))
         write_rows(self.result_path(cell), [mean, *per_database])
+        self.logs.log({"validation_loss": mean["value"], "num_databases": cell.num_databases, "tokens": cell.tokens})
         print(f"    validation loss {mean['value']:.4f}", flush=True)

@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import hydra
-from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 
 import plurel
 from experiments.errors import ExperimentError, user_errors
 from experiments.provenance import RunRecord
 from experiments.runtime import quiet_libraries, set_threads
-from experiments.training import make_loggers, train
+from experiments.training import RunLogs, train
 from rfm.checkpoint import save_checkpoint
 from rfm.datamodule import PretrainBatches, StepDataModule
 from rfm.model import ModelConfig
@@ -38,14 +37,16 @@ def pretrain(
     *,
     seed: int,
     directory: Path,
+    name: str,
+    logs: RunLogs | None = None,
     keep: Sequence[int] = (),
     start: Path | None = None,
-    loggers: Sequence[Logger] = (),
 ) -> PretrainModule:
     """Trains from the newest checkpoint in `directory` (or from `start`, or from new weights) to schedule.max_steps.
 
     Args:
         cfg: the `train` configuration group.
+        name: of this training in `logs`.
         keep: steps whose resumable checkpoints stay.
     """
     module = PretrainModule(model, OptimConfig(cfg.lr, cfg.weight_decay, tuple(cfg.betas)), schedule, seed=seed)
@@ -59,7 +60,17 @@ def pretrain(
         seed=seed,
     )
     data = StepDataModule(batches)
-    train(module, data, cfg, max_steps=schedule.max_steps, directory=directory, keep=keep, start=start, loggers=loggers)
+    train(
+        module,
+        data,
+        cfg,
+        max_steps=schedule.max_steps,
+        directory=directory,
+        name=name,
+        logs=logs,
+        keep=keep,
+        start=start,
+    )
     return module
 
 
@@ -82,6 +93,7 @@ def run(cfg: DictConfig) -> Path:
     with record.stage("stores"):
         stores, texts = build_stores(folders[: cfg.corpus.num_databases], run_dir / "store", text_model=cfg.text_model)
     schedule = make_schedule(cfg.schedule, cfg.max_steps, max(1, round(cfg.decay_frac * cfg.max_steps)), cfg.train)
+    logs = RunLogs.start(run_dir, cfg)
     with record.stage("pretraining"):
         module = pretrain(
             stores,
@@ -91,8 +103,10 @@ def run(cfg: DictConfig) -> Path:
             cfg.train,
             seed=cfg.seed,
             directory=run_dir / "training",
-            loggers=make_loggers(run_dir, run_dir.name, cfg.logger.wandb),
+            name="pretrain",
+            logs=logs,
         )
+    logs.finish()
     save_checkpoint(module.model, run_dir / "checkpoint")
     return run_dir / "checkpoint"
 

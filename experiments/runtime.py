@@ -23,3 +23,4 @@ def quiet_libraries() -> None:
     for name in ("lightning.pytorch", "lightning.fabric", "sentence_transformers"):
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")

@@ -18,6 +18,7 @@ from experiments.grid import Cell, Grid
 from experiments.provenance import RunRecord
 from experiments.report import make_report
 from experiments.runtime import quiet_libraries, set_threads
+from experiments.training import RunLogs
 from experiments.transfer import TransferProtocol, choose_tasks, open_dataset, print_table, transfer_table
 from rfm.checkpoint import load_checkpoint
 from rfm.model import ModelConfig
@@ -154,9 +155,11 @@ def run(cfg: DictConfig) -> Path:
         training, held_out, texts = build_pools(cfg, run_dir)
     seeds = validation_seeds(held_out, cfg.validation.tasks_per_database, cfg.validation.rows_per_task, seed=cfg.seed)
     model = ModelConfig.from_dict(OmegaConf.to_container(cfg.model))
-    grid = Grid(run_dir, training, held_out, seeds, texts, model, cfg)
+    logs = RunLogs.start(run_dir, cfg)
+    grid = Grid(run_dir, training, held_out, seeds, texts, model, cfg, logs)
     with record.stage("pretraining grid"):
         grid.run()
+    logs.finish()
     results = read_results(run_dir)
     best = best_cell(grid, results)
     record.note(best_checkpoint=str(grid.checkpoint_path(best).relative_to(run_dir)))

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import lightning as L
+import torch
+import wandb
 from lightning.pytorch.callbacks import Callback, TQDMProgressBar
 from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 
 class StepCheckpoints(Callback):
@@ -49,14 +51,57 @@ def newest_checkpoint(directory: Path, upto: int) -> Path | None:
     )
 
 
-def make_loggers(run_dir: Path, name: str, wandb: str) -> list[Logger]:
-    """CSV always; Weights & Biases unless `disabled`. Offline runs lie in the run folder, for `wandb sync`."""
-    loggers: list[Logger] = [CSVLogger(run_dir / "logs", name=name, version="")]
-    if wandb != "disabled":
-        loggers.append(
-            WandbLogger(name=name, project="relational-scaling", save_dir=run_dir, offline=wandb == "offline")
+class StepProgressBar(TQDMProgressBar):
+    """A bar over all optimizer steps of a training: the loader itself has no end."""
+
+    @property
+    def total_train_batches(self) -> int:
+        """Batches from where this call of fit starts to its last step."""
+        return self.trainer.max_steps
+
+
+@dataclass(frozen=True)
+class RunLogs:
+    """Where trainings of one run write their curves.
+
+    CSV always: run_dir/logs/<training>/from-<first step>/metrics.csv, so that a resumed training adds a file.
+    Weights & Biases as one run for all trainings, each under its own prefix, unless `wandb_run` is None.
+    """
+
+    run_dir: Path
+    wandb_run: wandb.Run | None
+
+    @classmethod
+    def start(cls, run_dir: Path, cfg: DictConfig) -> RunLogs:
+        """Opens the logs; cfg.logger.wandb is online, offline (files in run_dir/wandb, to sync later) or disabled."""
+        if cfg.logger.wandb == "disabled":
+            return cls(run_dir, None)
+        run_dir.mkdir(parents=True, exist_ok=True)
+        run = wandb.init(
+            project="relational-scaling",
+            name=run_dir.name,
+            dir=run_dir,
+            mode=cfg.logger.wandb,
+            config=OmegaConf.to_container(cfg, resolve=True),
         )
-    return loggers
+        return cls(run_dir, run)
+
+    def loggers(self, training: str, first_step: int) -> list[Logger]:
+        """Lightning's loggers for one training."""
+        found: list[Logger] = [CSVLogger(self.run_dir / "logs", name=training, version=f"from-{first_step}")]
+        if self.wandb_run is not None:
+            found.append(WandbLogger(experiment=self.wandb_run, prefix=training))
+        return found
+
+    def log(self, values: dict[str, float]) -> None:
+        """Adds single numbers, such as a cell's validation loss, to Weights & Biases."""
+        if self.wandb_run is not None:
+            self.wandb_run.log(values)
+
+    def finish(self) -> None:
+        """Closes the Weights & Biases run."""
+        if self.wandb_run is not None:
+            self.wandb_run.finish()
 
 
 def train(
@@ -66,9 +111,10 @@ def train(
     *,
     max_steps: int,
     directory: Path,
+    name: str = "",
+    logs: RunLogs | None = None,
     keep: Sequence[int] = (),
     start: Path | None = None,
-    loggers: Sequence[Logger] = (),
 ) -> None:
     """Trains until `max_steps` and leaves `directory`/step-<max_steps>.ckpt.
 
@@ -77,25 +123,30 @@ def train(
 
     Args:
         cfg: the `train` configuration group.
+        name: of this training in `logs`; without logs it leaves no curves.
         keep: steps whose checkpoints stay (max_steps always does).
     """
     resume = newest_checkpoint(directory, max_steps) or start
-    if resume is not None and checkpoint_step(resume) == max_steps:
+    first_step = 0 if resume is None else checkpoint_step(resume)
+    if first_step == max_steps:
+        module.load_state_dict(torch.load(resume, map_location="cpu", weights_only=True)["state_dict"])
         return
-    warnings.filterwarnings("ignore", message=".*(does not have many workers|num_workers|srun|litlogger).*")
     trainer = L.Trainer(
         max_steps=max_steps,
         accelerator=cfg.accelerator,
         devices=cfg.devices,
         precision=cfg.precision,
         gradient_clip_val=cfg.gradient_clip,
-        logger=list(loggers) or False,
-        log_every_n_steps=10,
-        callbacks=[StepCheckpoints(directory, [*keep, max_steps], cfg.checkpoint_every), TQDMProgressBar(10)],
+        logger=logs.loggers(name, first_step) if logs else False,
+        log_every_n_steps=min(10, max(1, (max_steps - first_step) // 10)),
+        callbacks=[
+            StepCheckpoints(directory, [*keep, max_steps], cfg.checkpoint_every),
+            StepProgressBar(10, leave=False),
+        ],
         enable_checkpointing=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
     )
-    trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=False)
+    trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
     if trainer.global_step < max_steps:
         raise KeyboardInterrupt  # Lightning ends quietly when interrupted

@@ -54,8 +54,18 @@ def test_every_training_is_valid(train: str) -> None:
 @pytest.mark.parametrize("experiment", names("experiment"))
 def test_the_paper_protocol_is_section_7(experiment: str) -> None:
     cfg = composed("pretrain", f"experiment={experiment}", "corpus.path=x")
-    assert (cfg.schedule, cfg.train.lr, cfg.train.weight_decay, list(cfg.train.betas)) == ("one_cycle", 5e-4, 0.1, [0.9, 0.999])
-    assert (cfg.train.batch_size, cfg.train.ctx_len, cfg.train.gradient_clip, cfg.train.mask_frac) == (128, 1024, 1.0, 0.0)
+    assert (cfg.schedule, cfg.train.lr, cfg.train.weight_decay, list(cfg.train.betas)) == (
+        "one_cycle",
+        5e-4,
+        0.1,
+        [0.9, 0.999],
+    )
+    assert (cfg.train.batch_size, cfg.train.ctx_len, cfg.train.gradient_clip, cfg.train.mask_frac) == (
+        128,
+        1024,
+        1.0,
+        0.0,
+    )
     assert cfg.model.num_blocks == 12 and cfg.seed == 0
 
 
