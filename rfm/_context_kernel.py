@@ -62,7 +62,7 @@ def _below(random, n):
 @_jit
 def _slot(number, table):
     """Where the search for a number starts in an open-addressing table."""
-    return np.int64((_mix(np.uint64(number)) >> _U32) & np.uint64(table.shape[0] - 1))
+    return np.int64(((np.uint64(number) * GOLDEN) >> _U32) & np.uint64(table.shape[0] - 1))
 
 
 @_jit
@@ -109,7 +109,7 @@ def _longer(array, size):
 
 @_jit
 def _with_room(scratch, on_stack, in_levels, depth):
-    """The scratch with room for that many more rows on the stack and in the levels up to `depth`, and one more visit."""
+    """The scratch with room for that many more rows on the stack and in levels up to `depth`, and one more visit."""
     count = scratch.count
     stack, pending, levels = scratch.stack, scratch.pending, scratch.levels
     current, visited = scratch.current, scratch.visited
@@ -382,7 +382,7 @@ def fill_contexts(graph, rules, rows, columns, keys, cutoffs, label_limits, time
 
     Args:
         graph, rules, out, scratch: `Graph`, `Rules`, `Output`, `Scratch`.
-        rows int64, columns int64, keys uint64, cutoffs int64, label_limits int64, timeless_labels bool: (B,), see `Seed`.
+        rows, columns, cutoffs, label_limits: int64 (B,), see `Seed`; timeless_labels: bool (B,); keys: uint64 (B,).
     """
     for b in range(rows.size):
         seed = Seed(rows[b], columns[b], cutoffs[b], label_limits[b], timeless_labels[b])
