@@ -77,8 +77,8 @@ def validation_seeds(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """A fixed list of cells: store index, row and column, int64 (cells,) each, store by store and task by task.
 
-    Per database up to `tasks_per_database` random columns, half boolean and half number; where one kind has too few, the
-    other fills up. Per column up to `rows_per_task` distinct random rows with a value. The choice in a database
+    Per database up to `tasks_per_database` random columns, half boolean and half number; where one kind has too few,
+    the other fills up. Per column up to `rows_per_task` distinct random rows with a value. The choice in a database
     depends on its name and `seed` alone, not on the other databases.
 
     Raises:
