@@ -6,7 +6,7 @@ Section 6 of the paper's facts; `rfm._context_kernel` spells out the walk. Time 
 |---|---|---|---|
 | paper | no time, or t' <= t | t' <= t, any split | whole table |
 | temporal | no time, or t' <= t | t' + timedelta <= t, any split | rows up to the validation timestamp |
-| relbench | no time, or t' <= t and t' <= timestamp of the split (val, test) | as temporal, earlier splits only | as temporal |
+| relbench | no time, or t' <= t and <= the split's timestamp (val, test) | as temporal, earlier splits | as temporal |
 
 These hold for parents as for children; a seed without a time sees all times. Label rows of other tasks are never shown.
 In an autocomplete task the target column of other rows is the label: those rows stay, the cell is shown only
