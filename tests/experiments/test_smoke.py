@@ -39,7 +39,7 @@ def test_results_hold_one_validation_loss_for_each_cell(smoke) -> None:
     results = pd.read_parquet(smoke[0] / "results.parquet")
     cells = results[results.dataset == "synthetic-val"]
     assert sorted(zip(cells.num_databases, cells.tokens, strict=True)) == [
-        (n, s) for n in (1, 2) for s in (16384, 32768)
+        (n, s) for n in (1, 2) for s in (16384, 65536)
     ]
     assert cells.value.between(0, 2).all()
     assert set(cells.git) == set(results.git) and "" not in set(cells.git)
@@ -48,8 +48,9 @@ def test_results_hold_one_validation_loss_for_each_cell(smoke) -> None:
 def test_training_loss_falls(smoke) -> None:
     log = pd.concat(pd.read_csv(p) for p in sorted((smoke[0] / "logs" / "n2-trunk").glob("from-*/metrics.csv")))
     loss = log.sort_values("step")["train/loss"].dropna()
-    assert len(loss) >= 10
-    assert loss.iloc[-3:].mean() < 0.9 * loss.iloc[:3].mean()
+    quarter = len(loss) // 4
+    assert quarter >= 5
+    assert loss.iloc[-quarter:].mean() < 0.9 * loss.iloc[:quarter].mean()
 
 
 def test_transfer_has_every_baseline_and_both_kinds_of_task(smoke) -> None:
