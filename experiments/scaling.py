@@ -20,7 +20,7 @@ from experiments.report import make_report
 from experiments.runtime import quiet_libraries, set_threads
 from experiments.training import RunLogs
 from experiments.transfer import TransferProtocol, choose_tasks, open_dataset, print_table, transfer_table
-from rfm.checkpoint import load_checkpoint
+from rfm.checkpoint import load_checkpoint, save_checkpoint
 from rfm.model import ModelConfig
 from rfm.seeds import validation_seeds
 from rfm.store import Store, TextTable, build_stores
@@ -162,7 +162,8 @@ def run(cfg: DictConfig) -> Path:
     logs.finish()
     results = read_results(run_dir)
     best = best_cell(grid, results)
-    record.note(best_checkpoint=str(grid.checkpoint_path(best).relative_to(run_dir)))
+    save_checkpoint(load_checkpoint(grid.checkpoint_path(best)), run_dir / "checkpoints" / "best")
+    record.note(best_checkpoint=f"checkpoints/{best.name}")
     with record.stage("transfer"):
         table = run_transfer(cfg, run_dir, grid, best)
     with record.stage("laws, figures, report"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -10,6 +11,10 @@ import numpy as np
 from plurel.errors import PlurelError
 
 Kind = Literal["range", "set"]
+
+
+def _is_finite(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 @dataclass(frozen=True)
@@ -34,7 +39,7 @@ class Choices:
         if not self.value:
             raise PlurelError("choices are empty; give at least one value")
         if self.kind == "range":
-            if len(self.value) != 2 or not all(isinstance(v, (int, float)) for v in self.value):
+            if len(self.value) != 2 or not all(_is_finite(v) for v in self.value):
                 raise PlurelError(f"a range is two numbers (low, high), not {list(self.value)}")
             if self.value[0] > self.value[1]:
                 raise PlurelError(f"range {list(self.value)} is reversed; the low end comes first")

@@ -7,11 +7,17 @@ import numpy as np
 from plurel.scm import Values
 
 
+def is_kept(values: Values) -> bool:
+    """False for categories that are all 0 or all above 0: the column would be a constant boolean, which is dropped."""
+    return not values.num_categories or np.unique(values.data > 0).size == 2
+
+
 def to_column(values: Values, missing_rate: float, rng: np.random.Generator) -> np.ndarray | None:
-    """The column's cells: float64 with NaN at the missing rate, or bool (category > 0); None for a constant bool."""
+    """The column's cells: float64 with NaN at the missing rate, or bool (category > 0); None where it is dropped."""
+    if not is_kept(values):
+        return None
     if values.num_categories:
-        flags = values.data > 0
-        return None if flags.all() or not flags.any() else flags
+        return values.data > 0
     numbers = values.data.astype(np.float64)
     numbers[rng.random(len(numbers)) < missing_rate] = np.nan
     return numbers

@@ -13,12 +13,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, get_type_hints
 
-import pandas as pd
-
 from plurel.choices import Choices
-from plurel.dag import LAYOUTS
+from plurel.config_checks import complaints
 from plurel.errors import PlurelError
-from plurel.functions import ACTIVATIONS, INITIALISERS
 
 
 def _range(low: float, high: float) -> Any:
@@ -29,8 +26,25 @@ def _set(*options: Any) -> Any:
     return field(default_factory=lambda: Choices("set", options))
 
 
+class _Params:
+    """Reads a range such as [0, 2] as real numbers where the default is one of real numbers.
+
+    Choices draws whole numbers from a range of whole numbers, so that a prior file that says 0 for 0.0 would
+    otherwise draw 0 or 1 as the rate of missing values.
+    """
+
+    def __post_init__(self) -> None:
+        for item in dataclasses.fields(self):
+            value = getattr(self, item.name)
+            if not isinstance(value, Choices) or not value.is_integer:
+                continue
+            default = item.default_factory()
+            if default.kind == "range" and not default.is_integer:
+                object.__setattr__(self, item.name, Choices("range", tuple(map(float, value.value))))
+
+
 @dataclass(frozen=True)
-class DatabaseParams:
+class DatabaseParams(_Params):
     """Tables, keys and links of a database.
 
     Attributes:
@@ -59,7 +73,7 @@ class DatabaseParams:
 
 
 @dataclass(frozen=True)
-class SCMParams:
+class SCMParams(_Params):
     """The structural causal model of a table.
 
     Attributes:
@@ -90,7 +104,7 @@ class SCMParams:
 
 
 @dataclass(frozen=True)
-class DAGParams:
+class DAGParams(_Params):
     """Parameters of the graph families; see plurel.dag."""
 
     er_edge_prob: Choices = _range(0.3, 0.8)
@@ -118,9 +132,9 @@ class Config:
     test_split: float = 0.9
 
     def __post_init__(self) -> None:
-        complaints = list(_complaints(self))
-        if complaints:
-            raise PlurelError("prior: " + "; ".join(complaints))
+        found = list(complaints(self))
+        if found:
+            raise PlurelError("prior: " + "; ".join(found))
 
     @classmethod
     def preset(cls, name: str) -> Config:
@@ -194,61 +208,3 @@ def _plain(value: Any) -> Any:
     if dataclasses.is_dataclass(value):
         return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
     return [_plain(v) for v in value] if isinstance(value, tuple) else value
-
-
-def _complaints(config: Config) -> Any:
-    """Yields what is wrong with a prior, each with its key."""
-    database, scm, dag = config.database_params, config.scm_params, config.dag_params
-    whole = {
-        "database_params.num_tables": (database.num_tables, 2),
-        "database_params.columns_per_table": (database.columns_per_table, 1),
-        "database_params.entity_rows": (database.entity_rows, 1),
-        "database_params.activity_rows": (database.activity_rows, 1),
-        "database_params.link_levels": (database.link_levels, 1),
-        "database_params.link_clusters": (database.link_clusters, 1),
-        "scm_params.num_categories": (scm.num_categories, 2),
-        "dag_params.layered_depth": (dag.layered_depth, 1),
-    }
-    for key, (choices, least) in whole.items():
-        if not choices.is_integer or choices.value[0] < least:
-            yield f"{key} must be a range of whole numbers from {least} on, not {list(choices.value)}"
-    fractions = {
-        "database_params.missing_rate": database.missing_rate,
-        "database_params.link_off_diagonal": database.link_off_diagonal,
-        "dag_params.er_edge_prob": dag.er_edge_prob,
-        "dag_params.ws_rewire_prob": dag.ws_rewire_prob,
-        "scm_params.column_node_frac": scm.column_node_frac,
-    }
-    for key, choices in fractions.items():
-        if not all(0 <= v <= 1 for v in choices.value):
-            yield f"{key} must lie in [0, 1], not {list(choices.value)}"
-    if scm.column_node_frac.value[0] <= 0:
-        yield "scm_params.column_node_frac must be above 0"
-    numbers = {
-        "database_params.link_diagonal": database.link_diagonal,
-        "scm_params.categorical_prob": scm.categorical_prob,
-        "dag_params.ba_sink_dropout": dag.ba_sink_dropout,
-        "dag_params.layered_dropout": dag.layered_dropout,
-    }
-    for key, value in numbers.items():
-        if not 0 <= value <= 1:
-            yield f"{key} must lie in [0, 1], not {value}"
-    if not 0 < config.val_split < config.test_split < 1:
-        yield f"val_split and test_split must be 0 < {config.val_split} < {config.test_split} < 1"
-    names = {
-        "database_params.table_layout": (database.table_layout, LAYOUTS),
-        "scm_params.layout": (scm.layout, LAYOUTS),
-        "scm_params.activations": (scm.activations, ACTIVATIONS),
-        "scm_params.initialisers": (scm.initialisers, INITIALISERS),
-    }
-    for key, (choices, known) in names.items():
-        for name in choices.value:
-            if name not in known:
-                near = difflib.get_close_matches(str(name), known, n=1) or [", ".join(known)]
-                yield f"{key}: unknown name {name!r}; did you mean {near[0]}?"
-    try:
-        days = (pd.Timestamp(database.latest) - pd.Timestamp(database.earliest)).days
-    except ValueError:
-        days = -1
-    if not 20 <= database.min_window_days <= days:
-        yield "database_params.min_window_days must be at least 20 and fit between earliest and latest (dates)"

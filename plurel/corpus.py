@@ -1,7 +1,7 @@
 """A corpus: one RelBench-3 folder per seed, and corpus.yaml, from which anyone makes it again.
 
 <corpus>/
-  corpus.yaml        format version, prior and its hash, name, seeds
+  corpus.yaml        format version, package version, prior and its hash, name, seeds
   <name>-<seed>/     see plurel.export
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from importlib import metadata
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,9 @@ from tqdm import tqdm
 from plurel.config import Config
 from plurel.database import SyntheticDataset
 from plurel.errors import PlurelError
-from plurel.export import damage, write_folder
+from plurel.export import VERSION, damage, identity, write_folder
+from plurel.random_streams import checked_seed
 
-VERSION = 1  # of the folders' content: another prior implementation or layout gets another number
 RECORD = "corpus.yaml"
 
 
@@ -37,19 +38,21 @@ def generate_corpus(
     """Makes the databases of `seeds` below `path` and returns their folders, in the order of the seeds.
 
     Whole folders are kept, damaged or half-written ones made again; a corpus may be extended by further seeds. The
-    bytes of a folder depend on the prior and its seed alone.
+    bytes of a folder depend on the prior and its seed alone. One call at a time may write to a corpus.
 
     Raises:
         PlurelError: if seeds repeat or are negative, or `path` holds a corpus of another prior or version.
     """
     path, config = Path(path), Config() if config is None else config
-    if len(set(seeds)) != len(seeds) or any(seed < 0 for seed in seeds):
-        raise PlurelError(f"seeds of a corpus must be distinct and at least 0, got {list(seeds)}")
+    seeds = [checked_seed(seed) for seed in seeds]
+    if len(set(seeds)) != len(seeds):
+        twice = next(seed for seed in seeds if seeds.count(seed) > 1)
+        raise PlurelError(f"seeds of a corpus must be distinct; {twice} is there {seeds.count(twice)} times")
     if workers < 1:
         raise PlurelError(f"workers must be at least 1, got {workers}")
     folders = {seed: path / f"{config.name}-{seed}" for seed in seeds}
     _record(path, config, seeds)
-    todo = [seed for seed in seeds if damage(folders[seed]) is not None]
+    todo = [seed for seed in seeds if damage(folders[seed], identity(config, seed)) is not None]
     with tqdm(total=len(seeds), initial=len(seeds) - len(todo), desc=path.name, unit="db", disable=not progress) as bar:
         for _ in _make_all(todo, folders, config, workers):
             bar.update()
@@ -65,9 +68,11 @@ def load_corpus(path: str | Path) -> list[Path]:
     record = _read_record(Path(path))
     if record is None:
         raise PlurelError(f"{path} holds no {RECORD}; make a corpus with plurel.generate_corpus")
+    if record["version"] != VERSION:
+        raise PlurelError(f"{path} holds a corpus of version {record['version']}, not {VERSION}; generate it again")
     folders = [Path(path) / f"{record['name']}-{seed}" for seed in record["seeds"]]
-    for folder in folders:
-        problem = damage(folder)
+    for seed, folder in zip(record["seeds"], folders, strict=True):
+        problem = damage(folder, {"version": VERSION, "prior_hash": record["prior_hash"], "seed": seed})
         if problem is not None:
             raise PlurelError(f"{problem}; generate the corpus again, which keeps what is whole")
     return folders
@@ -107,6 +112,7 @@ def _record(path: Path, config: Config, seeds: Sequence[int]) -> None:
     everything = known + [seed for seed in seeds if seed not in set(known)]
     content = {
         "version": VERSION,
+        "package": _package_version(),
         "name": config.name,
         "prior_hash": config.hash(),
         "prior": config.to_dict(),
@@ -118,12 +124,19 @@ def _record(path: Path, config: Config, seeds: Sequence[int]) -> None:
     os.replace(temporary, path / RECORD)
 
 
+def _package_version() -> str:
+    try:
+        return metadata.version("relational-scaling")
+    except metadata.PackageNotFoundError:  # run from a checkout
+        return "not installed"
+
+
 def _read_record(path: Path) -> dict[str, Any] | None:
     file = path / RECORD
     if not file.exists():
         return None
     try:
         record = yaml.safe_load(file.read_text())
-        return {key: record[key] for key in ("version", "name", "prior_hash", "seeds")}
-    except (yaml.YAMLError, KeyError, TypeError) as error:
+        return {key: record[key] for key in ("version", "name", "prior_hash")} | {"seeds": list(record["seeds"])}
+    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError) as error:
         raise PlurelError(f"{file} is damaged ({str(error).splitlines()[0]}); delete the corpus or mend it") from error

@@ -7,14 +7,16 @@ import pandas as pd
 from relbench.base import Database, Dataset, Table
 from threadpoolctl import threadpool_limits
 
-from plurel.columns import to_column
+from plurel.columns import is_kept, to_column
 from plurel.config import Config
+from plurel.errors import PlurelError
 from plurel.links import draw_parents
-from plurel.random_streams import stream
+from plurel.random_streams import checked_seed, stream
 from plurel.schema import Schema, TableSchema, draw_schema
 from plurel.scm import TableSCM, Values, foreign_vectors
 
 PKEY_COL, TIME_COL = "row_idx", "date"
+_ATTEMPTS = 20
 
 
 class SyntheticDataset(Dataset):
@@ -25,12 +27,15 @@ class SyntheticDataset(Dataset):
     Args:
         seed: any whole number from 0 on.
         config: the prior.
+
+    Raises:
+        PlurelError: for a seed that is not a whole number from 0 on.
     """
 
     def __init__(self, seed: int, config: Config | None = None) -> None:
-        self.seed = seed
+        self.seed = checked_seed(seed)
         self.config = Config() if config is None else config
-        self.schema: Schema = draw_schema(seed, self.config)
+        self.schema: Schema = draw_schema(self.seed, self.config)
         self.val_timestamp = self.schema.val_timestamp
         self.test_timestamp = self.schema.test_timestamp
 
@@ -38,7 +43,11 @@ class SyntheticDataset(Dataset):
         return f"SyntheticDataset(seed={self.seed}, prior={self.config.name!r})"
 
     def make_db(self) -> Database:
-        """The whole database: keys 0 ... n - 1 in row order, activity tables in order of time."""
+        """The whole database: keys 0 ... n - 1 in row order, activity tables in order of time.
+
+        Raises:
+            PlurelError: if the prior gives a table without any feature column, time and again.
+        """
         tables: dict[str, Table] = {}
         values: dict[str, list[Values]] = {}
         schemas = {table.name: table for table in self.schema.tables}
@@ -47,7 +56,7 @@ class SyntheticDataset(Dataset):
             for table in self.schema.tables:
                 links = {col: self._links(col, table, schemas[parent]) for col, parent in table.fkeys.items()}
                 foreign = self._foreign(table, links, schemas, values)
-                values[table.name] = TableSCM(self.seed, table, self.config).propagate(foreign)
+                values[table.name] = self._values(table, foreign)
                 tables[table.name] = self._table(table, links, values[table.name])
         return Database(dict(sorted(tables.items(), key=lambda item: int(item[0].removeprefix("table_")))))
 
@@ -68,6 +77,17 @@ class SyntheticDataset(Dataset):
             gathered = vectors[links[fkey_col]]
             total = gathered if total is None else total + gathered
         return total
+
+    def _values(self, table: TableSchema, foreign: np.ndarray | None) -> list[Values]:
+        """Values of the feature columns; the model is drawn again where none would be kept (1 table in 1,300)."""
+        for attempt in range(_ATTEMPTS):
+            values = TableSCM(self.seed, table, self.config, attempt).propagate(foreign)
+            if any(is_kept(column) for column in values):
+                return values
+        raise PlurelError(
+            f"database {self.seed}: every column of {table.name} is a constant boolean in {_ATTEMPTS} draws; give the "
+            "prior more rows, more columns per table or a smaller categorical_prob"
+        )
 
     def _table(self, table: TableSchema, links: dict[str, np.ndarray], values: list[Values]) -> Table:
         rng = stream(self.seed, "missing", table.name)

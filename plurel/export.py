@@ -4,7 +4,8 @@
   manifest.yaml                  tables, keys, time columns, timestamps
   db/<table>.parquet
   tasks/<task>/manifest.yaml     completion ("autocomplete") tasks, which need no label files
-  files.json                     SHA-256 of every other file: an altered or incomplete folder is noticed
+  files.json                     {version, prior_hash, seed, files: {name: SHA-256}}: whose folder it is, and whether it
+                                 is whole; an altered or incomplete folder is noticed
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import json
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -21,44 +23,69 @@ import pyarrow.parquet as pq
 from relbench.base import Database
 from relbench.manifest import DatasetManifest, TableSpec, TaskManifest
 
+from plurel.config import Config
 from plurel.database import SyntheticDataset
 
+VERSION = 2  # of the folders' content: another implementation of a prior or another layout gets another number
 CHECKSUMS = "files.json"
 TASK_TYPES = {"b": "binary_classification", "f": "regression"}
+
+
+def identity(config: Config, seed: int) -> dict[str, Any]:
+    """What shapes a folder's content: prior, seed and version."""
+    return {"version": VERSION, "prior_hash": config.hash(), "seed": seed}
 
 
 def write_folder(dataset: SyntheticDataset, path: Path) -> None:
     """Writes the dataset's folder; `path` appears only when it is complete, and replaces what was there."""
     db = dataset.make_db()
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    (temporary / "db").mkdir(parents=True)
-    for name, table in db.table_dict.items():
-        # without pandas' metadata the bytes do not depend on its version
-        arrow = pa.Table.from_pandas(table.df, preserve_index=False).replace_schema_metadata()
-        pq.write_table(arrow, temporary / "db" / f"{name}.parquet", compression="zstd")
-    _manifest(dataset, db, path.name).save(temporary / "manifest.yaml")
-    for task in _tasks(db):
-        task.save(temporary / "tasks" / task.name / "manifest.yaml")
-    (temporary / CHECKSUMS).write_text(json.dumps(_checksums(temporary), indent=1))
-    shutil.rmtree(path, ignore_errors=True)
-    os.replace(temporary, path)
+    temporary = temporary_of(path)
+    shutil.rmtree(temporary, ignore_errors=True)  # left by a killed process
+    try:
+        (temporary / "db").mkdir(parents=True)
+        for name, table in db.table_dict.items():
+            # without pandas' metadata the bytes do not depend on its version
+            arrow = pa.Table.from_pandas(table.df, preserve_index=False).replace_schema_metadata()
+            pq.write_table(arrow, temporary / "db" / f"{name}.parquet", compression="zstd")
+        _manifest(dataset, db, path.name).save(temporary / "manifest.yaml")
+        for task in _tasks(db):
+            task.save(temporary / "tasks" / task.name / "manifest.yaml")
+        record = identity(dataset.config, dataset.seed) | {"files": _checksums(temporary)}
+        (temporary / CHECKSUMS).write_text(json.dumps(record, indent=1))
+        shutil.rmtree(path, ignore_errors=True)
+        os.replace(temporary, path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
-def damage(path: Path) -> str | None:
-    """Why a folder cannot be used (missing, incomplete or altered, with the file), or None if it is whole."""
-    recorded = path / CHECKSUMS
-    if not recorded.is_file():
+def temporary_of(path: Path) -> Path:
+    """Where a folder is while it is written."""
+    return path.with_name(f".{path.name}.tmp")
+
+
+def damage(path: Path, expected: dict[str, Any] | None = None) -> str | None:
+    """Why a folder cannot be used (missing, incomplete or altered, with the file), or None if it is whole.
+
+    Args:
+        path: the folder.
+        expected: its `identity`, where it must be one certain database.
+    """
+    checksums = path / CHECKSUMS
+    if not checksums.is_file():
         return f"{path} has no {CHECKSUMS}: it is missing or half-written"
     try:
-        expected = json.loads(recorded.read_text())
-    except json.JSONDecodeError:
-        return f"{recorded} is damaged"
+        record = json.loads(checksums.read_text())
+        recorded = dict(record["files"])
+    except (ValueError, KeyError, TypeError):  # a ValueError also where it is no text
+        return f"{checksums} is damaged"
     found = _checksums(path)
-    for name in sorted(expected.keys() | found.keys()):
-        if expected.get(name) != found.get(name):
-            state = "missing" if name not in found else "not part of it" if name not in expected else "altered"
+    for name in sorted(recorded.keys() | found.keys()):
+        if recorded.get(name) != found.get(name):
+            state = "missing" if name not in found else "not part of it" if name not in recorded else "altered"
             return f"{path / name} is {state}"
+    for key, value in (expected or {}).items():
+        if record.get(key) != value:
+            return f"{path} has {key} {record.get(key)}, not {value}"
     return None
 
 

@@ -26,11 +26,12 @@ def _silu(x: Array) -> Array:
 
 
 def _elu(x: Array) -> Array:
-    return np.where(x > 0, x, np.expm1(np.minimum(x, 0)))
+    return np.maximum(x, np.expm1(np.minimum(x, 0)))  # exp(x) - 1 >= x; np.where takes four times as long
 
 
 def _selu(x: Array) -> Array:
-    return np.float32(_SELU_SCALE) * np.where(x > 0, x, np.float32(_SELU_ALPHA) * np.expm1(np.minimum(x, 0)))
+    below = np.expm1(np.minimum(x, 0)) * np.float32(_SELU_ALPHA)
+    return (np.maximum(x, 0) + below) * np.float32(_SELU_SCALE)
 
 
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {

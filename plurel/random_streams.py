@@ -3,8 +3,26 @@
 from __future__ import annotations
 
 import hashlib
+import operator
 
 import numpy as np
+
+from plurel.errors import PlurelError
+
+
+def checked_seed(seed: int) -> int:
+    """`seed` as a Python int.
+
+    Raises:
+        PlurelError: unless it is a whole number from 0 on.
+    """
+    try:
+        number = operator.index(seed)
+    except TypeError:
+        number = -1
+    if number < 0:
+        raise PlurelError(f"a seed is a whole number from 0 on, not {seed!r}")
+    return number
 
 
 def stream(seed: int, *name: str | int) -> np.random.Generator:

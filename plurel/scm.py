@@ -40,7 +40,7 @@ class _Edge:
 
 
 class TableSCM:
-    """The causal model of table `schema` in database `seed`.
+    """The causal model of table `schema` in database `seed`; each `attempt` is another one, with streams of its own.
 
     Attributes:
         graph: causal graph over nodes 0 ... n - 1.
@@ -48,9 +48,10 @@ class TableSCM:
         num_categories: categories of each node, 0 for a numerical one.
     """
 
-    def __init__(self, seed: int, schema: TableSchema, config: Config) -> None:
+    def __init__(self, seed: int, schema: TableSchema, config: Config, attempt: int = 0) -> None:
         params = config.scm_params
-        rng = stream(seed, "scm", schema.name)
+        self.key = (schema.name, attempt) if attempt else (schema.name,)
+        rng = stream(seed, "scm", *self.key)
         columns = schema.num_columns
         num_nodes = columns + ceil(columns / params.column_node_frac.draw(rng)) + params.extra_nodes
         self.seed, self.schema, self.params = seed, schema, params
@@ -74,7 +75,7 @@ class TableSCM:
         return [values[node] for node in self.column_nodes]
 
     def _source(self, node: int) -> Values:
-        rng = stream(self.seed, "source", self.schema.name, node)
+        rng = stream(self.seed, "source", *self.key, node)
         rows, is_activity, count = self.schema.num_rows, self.schema.is_activity, self.num_categories[node]
         if count:
             return Values(categories(rows, count, is_activity, self.params, rng), count)
@@ -83,9 +84,9 @@ class TableSCM:
     def _decode(self, node: int, parents: list[int], values: dict[int, Values], foreign: np.ndarray | None) -> Values:
         params, count = self.params, self.num_categories[node]
         width = params.d_embedding
-        rng = stream(self.seed, "mechanism", self.schema.name, node)
+        rng = stream(self.seed, "mechanism", *self.key, node)
         edges = [_Edge(rng.normal(), _draw_encoder(values[p].num_categories, params, rng)) for p in parents]
-        noise_rng = stream(self.seed, "noise", self.schema.name, node)
+        noise_rng = stream(self.seed, "noise", *self.key, node)
         embedding = beta_noise((self.schema.num_rows, width), *params.noise_shapes.draw(rng), noise_rng) / width
         if foreign is not None:
             embedding += foreign

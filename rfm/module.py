@@ -72,7 +72,8 @@ class PretrainModule(L.LightningModule):
             lr=self.optim.lr,
             betas=tuple(self.optim.betas),
             weight_decay=self.optim.weight_decay,
-            fused=True,
+            # Lightning refuses to clip the gradients of a fused optimiser under automatic mixed precision
+            fused=self.trainer.precision == "32-true",
         )
 
     def on_train_start(self) -> None:

@@ -81,7 +81,8 @@ def test_the_record_names_what_made_the_run(smoke) -> None:
     record = json.loads((smoke[0] / "run.json").read_text())
     assert record["command"].startswith("python -m experiments.scaling profile=smoke")
     assert {"corpora and stores", "pretraining grid", "transfer"} <= {s["name"] for s in record["stages"]}
-    assert (smoke[0] / record["best_checkpoint"] / "model.safetensors").is_file()
+    best = (smoke[0] / record["best_checkpoint"] / "model.safetensors").read_bytes()
+    assert (smoke[0] / "checkpoints" / "best" / "model.safetensors").read_bytes() == best
 
 
 def test_an_unknown_profile_names_the_known_ones() -> None:

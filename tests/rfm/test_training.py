@@ -35,11 +35,19 @@ class Recorder(L.Callback):
         self.metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
 
 
-def fit(module: PretrainModule, source, max_steps: int, resume: Path | None = None, workers: int = 0):
+def fit(
+    module: PretrainModule,
+    source,
+    max_steps: int,
+    resume: Path | None = None,
+    workers: int = 0,
+    precision: str = "32-true",
+):
     recorder = Recorder()
     trainer = L.Trainer(
         max_steps=max_steps,
         accelerator="cpu",
+        precision=precision,
         gradient_clip_val=1.0,
         logger=False,
         callbacks=[recorder],
@@ -198,6 +206,18 @@ def test_pretraining_learns_and_logs(two_stores) -> None:
     assert recorder.metrics["tokens"] == 60 * 16 * CTX_LEN
     assert recorder.metrics["lr"] == pytest.approx(5e-3)
     assert recorder.metrics["tokens_per_s"] > 0 and np.isfinite(recorder.metrics["train/loss"])
+
+
+def test_mixed_precision_trains_with_clipping_and_stays_near_float32(two_stores) -> None:
+    """The paper's precision; weights stay float32."""
+    source = make_source(two_stores, "pretrain", batch_size=16)
+    losses = {}
+    for precision in ("32-true", "bf16-mixed"):
+        module = make_module(two_stores, ScheduleConfig("wsd", 8), lr=1e-3)
+        _, recorder = fit(module, source, 8, precision=precision)
+        losses[precision] = recorder.losses
+        assert {p.dtype for p in module.parameters()} == {torch.float32}
+    np.testing.assert_allclose(losses["bf16-mixed"], losses["32-true"], rtol=0.05)
 
 
 def test_fine_tuning_starts_from_the_given_model(two_stores) -> None:
