@@ -7,9 +7,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from plurel.errors import PlurelError
-
 from analysis.errors import AnalysisError
+from plurel.errors import PlurelError
 from rfm.errors import RfmError
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
+from experiments.contexts import TaskContexts
 from experiments.training import train
 from rfm.datamodule import StepDataModule, TaskBatches
 from rfm.model import RelationalTransformer
@@ -15,16 +15,13 @@ from rfm.module import OptimConfig, PretrainModule
 from rfm.schedule import ScheduleConfig
 from rfm.store import Store, TextTable
 
-if TYPE_CHECKING:
-    from experiments.transfer import TransferProtocol
-
 
 def finetune(
     model: RelationalTransformer,
     store: Store,
     texts: TextTable,
     task: str,
-    how: TransferProtocol,
+    how: TaskContexts,
     cfg: DictConfig,
     *,
     steps: int,
@@ -36,17 +33,7 @@ def finetune(
     """
     schedule = ScheduleConfig("wsd", max_steps=steps, warmup_steps=max(1, steps // 10), decay_steps=max(1, steps // 2))
     module = PretrainModule(model, OptimConfig(lr, cfg.weight_decay, tuple(cfg.betas)), schedule)
-    batches = TaskBatches(
-        store,
-        texts,
-        task,
-        protocol=how.protocol,
-        policy=how.policy,
-        ctx_len=how.ctx_len,
-        max_bfs_width=how.max_bfs_width,
-        batch_size=how.batch_size,
-        seed=how.seed,
-    )
+    batches = TaskBatches(store, texts, task, **how.options())
     with tempfile.TemporaryDirectory() as scratch:
         train(module, StepDataModule(batches), cfg, max_steps=steps, directory=Path(scratch))
     return module.model

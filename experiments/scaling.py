@@ -12,6 +12,7 @@ import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 
 from analysis.results import loss_grid, read_results
+from experiments.contexts import POLICIES, PROTOCOLS, TaskContexts
 from experiments.errors import ExperimentError, user_errors
 from experiments.generate import generate, prior_from
 from experiments.grid import Cell, Grid
@@ -19,7 +20,7 @@ from experiments.provenance import RunRecord
 from experiments.report import make_report
 from experiments.runtime import quiet_libraries, set_threads
 from experiments.training import RunLogs
-from experiments.transfer import TransferProtocol, choose_tasks, open_dataset, print_table, transfer_table
+from experiments.transfer import choose_tasks, open_dataset, print_table, transfer_table
 from rfm.checkpoint import load_checkpoint, save_checkpoint
 from rfm.model import ModelConfig
 from rfm.seeds import validation_seeds
@@ -49,8 +50,9 @@ def check_config(cfg: DictConfig) -> None:
         )
     if not 0 <= cfg.train.mask_frac < 1:
         complaints.append(f"train.mask_frac must lie in [0, 1), got {cfg.train.mask_frac}")
-    if cfg.transfer.protocol not in ("paper", "temporal", "relbench"):
-        complaints.append(f"transfer.protocol must be paper, temporal or relbench, got {cfg.transfer.protocol!r}")
+    for key, known in (("protocol", PROTOCOLS), ("policy", POLICIES)):
+        if cfg.transfer[key] not in known:
+            complaints.append(f"transfer.{key} must be one of {', '.join(known)}, got {cfg.transfer[key]!r}")
     if cfg.logger.wandb not in ("online", "offline", "disabled"):
         complaints.append(f"logger.wandb must be online, offline or disabled, got {cfg.logger.wandb!r}")
     if complaints:
@@ -104,14 +106,7 @@ def run_transfer(cfg: DictConfig, run_dir: Path, grid: Grid, cell: Cell) -> pd.D
     if path.exists():
         return pd.read_csv(path)
     model = load_checkpoint(grid.checkpoint_path(cell))
-    how = TransferProtocol(
-        cfg.transfer.protocol,
-        cfg.transfer.policy,
-        cfg.train.ctx_len,
-        cfg.train.max_bfs_width,
-        cfg.train.batch_size,
-        cfg.seed,
-    )
+    how = TaskContexts.from_config(cfg.transfer.protocol, cfg.transfer.policy, cfg.train, cfg.seed)
     tables = []
     for name in cfg.transfer.datasets:
         store, texts = open_dataset(name, run_dir / "store-real", cfg.text_model)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import difflib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import hydra
@@ -14,6 +13,7 @@ import pandas as pd
 from omegaconf import DictConfig
 
 from experiments.baselines import baseline_predictions
+from experiments.contexts import TaskContexts
 from experiments.errors import ExperimentError, user_errors
 from experiments.finetune import finetune
 from experiments.nycflights import build_nycflights
@@ -25,18 +25,6 @@ from rfm.predict import predict_task
 from rfm.store import Store, TextTable, build_stores
 
 EVAL_SPLITS = ("val", "test")
-
-
-@dataclass(frozen=True)
-class TransferProtocol:
-    """How contexts of real tasks are drawn: what they may see, in which order, how many cells."""
-
-    protocol: str
-    policy: str
-    ctx_len: int
-    max_bfs_width: int
-    batch_size: int
-    seed: int
 
 
 def open_dataset(name: str, store_dir: Path, text_model: str) -> tuple[Store, TextTable]:
@@ -93,7 +81,7 @@ def transfer_table(
     store: Store,
     texts: TextTable,
     tasks: Sequence[str],
-    how: TransferProtocol,
+    how: TaskContexts,
     *,
     train_cfg: DictConfig,
     finetune_steps: int = 0,
@@ -105,14 +93,7 @@ def transfer_table(
     `facts` are columns that say where the model comes from (num_databases, tokens, seed).
     """
     rows: list[dict] = []
-    contexts = dict(
-        protocol=how.protocol,
-        policy=how.policy,
-        ctx_len=how.ctx_len,
-        max_bfs_width=how.max_bfs_width,
-        batch_size=how.batch_size,
-        seed=how.seed,
-    )
+    contexts = how.options()
     for task in tasks:
         predictions = baseline_predictions(store, task, how.protocol)
         predictions["zero-shot"] = {s: predict_task(model, store, texts, task, s, **contexts) for s in EVAL_SPLITS}
@@ -139,9 +120,7 @@ def main(cfg: DictConfig) -> None:
         set_threads(cfg.threads)
         model = load_checkpoint(Path(cfg.checkpoint))
         store, texts = open_dataset(cfg.dataset, Path(cfg.store_dir), cfg.text_model)
-        how = TransferProtocol(
-            cfg.protocol, cfg.policy, cfg.train.ctx_len, cfg.train.max_bfs_width, cfg.train.batch_size, cfg.seed
-        )
+        how = TaskContexts.from_config(cfg.protocol, cfg.policy, cfg.train, cfg.seed)
         table = transfer_table(
             model,
             store,
