@@ -58,11 +58,34 @@ def test_round_trip_and_hash() -> None:
         ({"database_params": {"earliest": "2030-01-01"}}, "min_window_days"),
         ({"scm_params": {"extra_nodes": "three"}}, "must be of type int"),
         ({"scm_params": [1]}, "must be a mapping"),
+        ({"scm_params": {"noise_shapes": {"kind": "set", "value": [[-1, 2]]}}}, "noise_shapes.*pairs"),
+        ({"scm_params": {"noise_shapes": {"kind": "set", "value": [3]}}}, "noise_shapes.*pairs"),
+        ({"scm_params": {"d_embedding": 0}}, "d_embedding must be at least 1"),
+        ({"scm_params": {"extra_nodes": -100}}, "extra_nodes must be at least 0"),
+        ({"scm_params": {"cycle_fracs": {"kind": "set", "value": [0]}}}, "cycle_fracs must lie in"),
+        ({"scm_params": {"layout": {"kind": "range", "value": [0, 1]}}}, "scm_params.layout must be of kind set"),
+        ({"dag_params": {"ba_edges": 0}}, "ba_edges must be at least 1"),
+        ({"dag_params": {"ws_neighbours": {"kind": "set", "value": ["two"]}}}, "ws_neighbours must be whole numbers"),
+        ({"database_params": {"link_off_diagonal": {"kind": "set", "value": [0.1]}}}, "link_off_diagonal.*kind range"),
+        ({"database_params": {"missing_rate": {"kind": "range", "value": [float("nan"), 1]}}}, "missing_rate.*range"),
+        ({"name": "../elsewhere"}, "name must consist of letters"),
     ],
 )
 def test_bad_values_name_the_key(tree: dict, message: str) -> None:
     with pytest.raises(PlurelError, match=message):
         Config.from_dict(tree)
+
+
+def test_whole_numbers_may_stand_for_real_ones() -> None:
+    """[0, 2] for a real parameter is the interval, not the numbers 0, 1 and 2; and the same prior as [0.0, 2.0]."""
+    whole, real = (
+        Config.from_dict({"scm_params": {"trend_exponent": {"kind": "range", "value": v}}})
+        for v in ([0, 2], [0.0, 2.0])
+    )
+    assert whole == real
+    assert whole.hash() == real.hash() == Config().hash()
+    rng = np.random.default_rng(0)
+    assert len({whole.scm_params.trend_exponent.draw(rng) for _ in range(50)}) == 50
 
 
 def test_all_complaints_come_together() -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +25,9 @@ from plurel import (
     max_foreign_keys,
     pretraining_seeds,
 )
+from plurel.columns import is_kept
 from plurel.schema import draw_schema
+from plurel.scm import TableSCM
 
 SMALL = Config.from_dict(
     {
@@ -102,7 +106,7 @@ def test_the_papers_ranges_hold() -> None:
             assert rows.value[0] <= len(table) <= rows.value[1]
             assert (table.time_col is None) == (name in referenced)
             features = [c for c in table.df if c.startswith("feature_")]
-            assert len(features) <= 40
+            assert 1 <= len(features) <= 40
             assert {table.df[c].dtype.kind for c in features} <= {"b", "f"}
             for column in features:
                 values = table.df[column]
@@ -114,6 +118,51 @@ def test_the_papers_ranges_hold() -> None:
             for fkey, parent in table.fkey_col_to_pkey_table.items():
                 assert table.df[fkey].between(0, len(db.table_dict[parent]) - 1).all()
         assert max_foreign_keys(seed, config) == max(len(t.fkey_col_to_pkey_table) for t in db.table_dict.values())
+
+
+def test_the_key_contract_holds_in_whole_and_cut_databases() -> None:
+    """Keys are 0 ... n - 1 in order of time; what lies after the test timestamp is gone from the cut database."""
+    for seed in range(3):
+        dataset = SyntheticDataset(seed, SMALL)
+        whole, cut = dataset.get_db(upto_test_timestamp=False), dataset.get_db()
+        for name, table in whole.table_dict.items():
+            for db in (whole, cut):
+                df = db.table_dict[name].df
+                assert (df["row_idx"] == np.arange(len(df))).all()
+                assert table.time_col is None or df["date"].is_monotonic_increasing
+            if table.time_col is None:
+                assert len(cut.table_dict[name]) == len(table)
+            else:
+                expected = table.df[table.df["date"] <= dataset.test_timestamp]
+                assert 0 < len(cut.table_dict[name]) == len(expected) < len(table)
+                assert table.df["date"].diff().dropna().dt.total_seconds().std() <= 1  # evenly spaced, whole seconds
+            pd.testing.assert_frame_equal(cut.table_dict[name].df, table.df.iloc[: len(cut.table_dict[name])])
+
+
+def test_every_table_keeps_a_feature() -> None:
+    """Where all of a table's booleans would be constant, its causal model is drawn again, or the prior refused."""
+    few = {"columns_per_table": {"kind": "range", "value": [1, 1]}}
+    tree = SMALL.to_dict() | {"scm_params": {"categorical_prob": 1.0}}
+    redrawn = 0
+    for seed in range(8):
+        config = Config.from_dict(tree | {"database_params": tree["database_params"] | few})
+        dataset = SyntheticDataset(seed, config)
+        for name, table in dataset.make_db().table_dict.items():
+            assert [c for c in table.df if c.startswith("feature_")] == ["feature_0"]
+            first = TableSCM(seed, next(t for t in dataset.schema.tables if t.name == name), config)
+            if not table.fkey_col_to_pkey_table:
+                redrawn += not is_kept(first.propagate(None)[0])
+    assert redrawn > 0
+    one_row = {"entity_rows": {"kind": "range", "value": [1, 1]}}
+    with pytest.raises(PlurelError, match=r"every column of table_\d+ is a constant boolean"):
+        SyntheticDataset(0, Config.from_dict(tree | {"database_params": tree["database_params"] | one_row})).make_db()
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, "one", None])
+def test_seeds_are_whole_numbers(seed: object) -> None:
+    with pytest.raises(PlurelError, match="a seed is a whole number"):
+        SyntheticDataset(seed)
+    assert SyntheticDataset(np.int64(3), SMALL).seed == 3
 
 
 def test_windows_leave_room_for_both_splits() -> None:
@@ -166,6 +215,75 @@ def test_damage_is_noticed_named_and_made_again(tmp_path: Path, damage: str) -> 
     assert generate_corpus(tmp_path, [0, 1], SMALL, progress=False) == folders == load_corpus(tmp_path)
     assert digest(folders[0]) == before
     assert (folders[1] / "manifest.yaml").stat().st_mtime_ns == untouched
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\x80", b"[]", b"{"])
+def test_damaged_records_are_named(tmp_path: Path, content: bytes) -> None:
+    (folder,) = generate_corpus(tmp_path, [0], SMALL, progress=False)
+    before = digest(folder)
+    (folder / "files.json").write_bytes(content)
+    with pytest.raises(PlurelError, match=r"files\.json is damaged"):
+        load_corpus(tmp_path)
+    generate_corpus(tmp_path, [0], SMALL, progress=False)
+    assert digest(folder) == before
+    (tmp_path / "corpus.yaml").write_bytes(content)
+    with pytest.raises(PlurelError, match=r"corpus\.yaml is damaged"):
+        load_corpus(tmp_path)
+
+
+def test_a_folder_of_another_prior_is_never_taken_for_ours(tmp_path: Path) -> None:
+    """Even where the record that would tell is gone."""
+    other = Config.from_dict(SMALL.to_dict() | {"val_split": 0.7})
+    (expected,) = generate_corpus(tmp_path / "expected", [0], SMALL, progress=False)
+    (folder,) = generate_corpus(tmp_path / "corpus", [0], other, progress=False)
+    (tmp_path / "corpus" / "corpus.yaml").unlink()
+    generate_corpus(tmp_path / "corpus", [0], SMALL, progress=False)
+    assert digest(folder) == digest(expected)
+
+
+def test_a_killed_generation_continues(tmp_path: Path) -> None:
+    """SIGKILL at some point in the middle: whole folders stay, the rest is made, nothing else remains."""
+    code = (
+        "import sys, yaml\nfrom plurel import Config, generate_corpus\n"
+        "generate_corpus(sys.argv[1], range(40), Config.from_dict(yaml.safe_load(sys.argv[2])), progress=False)"
+    )
+    corpus = tmp_path / "corpus"
+    process = subprocess.Popen([sys.executable, "-c", code, str(corpus), json.dumps(SMALL.to_dict())])
+    deadline = time.monotonic() + 60
+    while not (corpus / "small-1").exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    done = sorted(p.name for p in corpus.glob("small-*"))
+    assert 2 <= len(done) < 40
+    with pytest.raises(PlurelError, match="missing or half-written"):
+        load_corpus(corpus)
+    (corpus / ".small-39.tmp").mkdir(exist_ok=True)  # where a kill during the writing leaves its files
+    (corpus / ".small-39.tmp" / "manifest.yaml").write_text("half")
+    stamps = {name: (corpus / name / "files.json").stat().st_mtime_ns for name in done}
+    folders = generate_corpus(corpus, range(40), SMALL, workers=2, progress=False)
+    assert folders == load_corpus(corpus)
+    assert {name: (corpus / name / "files.json").stat().st_mtime_ns for name in done} == stamps
+    assert sorted(p.name for p in corpus.iterdir()) == sorted(["corpus.yaml", *(p.name for p in folders)])
+    again = generate_corpus(tmp_path / "again", [0, 1, 2, 39], SMALL, progress=False)
+    assert [digest(p) for p in again] == [digest(folders[i]) for i in (0, 1, 2, 39)]
+
+
+def test_a_failed_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("pyarrow.parquet.write_table", full)
+    with pytest.raises(OSError, match="No space left"):
+        generate_corpus(tmp_path, [0], SMALL, progress=False)
+    assert [p.name for p in tmp_path.iterdir()] == ["corpus.yaml"]
+
+
+def test_the_public_client_accepts_a_default_database(tmp_path: Path, shared: Path) -> None:
+    (folder,) = generate_corpus(tmp_path, [9], progress=False)
+    check = [sys.executable, str(shared / "peers" / "check_folder.py"), str(folder)]
+    done = subprocess.run(check, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
 
 
 def test_a_corpus_grows_but_keeps_its_prior(tmp_path: Path) -> None:

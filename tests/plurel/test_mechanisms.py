@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -46,12 +48,52 @@ def test_block_weights_are_products_over_levels() -> None:
         assert 1 <= round(levels) <= 5
 
 
+def test_block_weights_are_those_of_the_hierarchy_pair_by_pair() -> None:
+    """A block is a path of clusters, one per level; its weight is the product of the matrices along the path."""
+    params = DatabaseParams()
+    for seed in range(20):
+        weights = draw_block_weights(params, np.random.default_rng(seed))
+        rng = np.random.default_rng(seed)
+        matrices = []
+        for _ in range(params.link_levels.draw(rng)):
+            a, b = params.link_clusters.draw(rng), params.link_clusters.draw(rng)
+            matrix = rng.uniform(*params.link_off_diagonal.value, (a, b))
+            for i in range(max(a, b)):
+                matrix[i % a, i % b] = params.link_diagonal
+            matrices.append(matrix)
+        paths = [list(np.ndindex(*[m.shape[side] for m in matrices])) for side in (0, 1)]
+        expected = [
+            [np.prod([m[i, j] for m, i, j in zip(matrices, p, c, strict=True)]) for c in paths[1]] for p in paths[0]
+        ]
+        np.testing.assert_allclose(weights, expected)
+
+
 def test_every_child_has_a_parent_whatever_the_sizes() -> None:
     for seed, (parents, children) in enumerate([(1, 1), (1, 50), (2, 7), (300, 3), (500, 4000)]):
         drawn = draw_parents(parents, children, DatabaseParams(), np.random.default_rng(seed))
         assert drawn.shape == (children,)
         assert drawn.min() >= 0
         assert drawn.max() < parents
+
+
+@pytest.mark.parametrize("is_activity", [True, False])
+def test_series_equal_the_formulas_row_by_row(is_activity: bool) -> None:
+    """trend, cycle and noise of section 3, one row at a time; the same draws in the same order."""
+    params, rows = SCMParams(), 120
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        signs = [(-1 if u < 0.5 else 1) for u in rng.random(2)] if is_activity else [0, 0]
+        limits = [sorted(pair) for pair in rng.random((3, 2)).tolist()]
+        alpha = rng.uniform(0, 2)
+        period = math.ceil(rows * params.cycle_fracs.value[rng.integers(10)])
+        noise = rng.normal(0, 1, rows)
+        scale = 0.05 if is_activity else 1.0
+        expected = []
+        for i in range(rows):
+            trend = min(signs[0] * (i / rows) ** alpha + limits[0][0], limits[0][1])
+            cycle = min(max(signs[1] * math.sin(math.pi * i / period), limits[1][0]), limits[1][1])
+            expected.append((trend + cycle + min(max(noise[i] * scale, limits[2][0]), limits[2][1])) / 3)
+        np.testing.assert_allclose(series(rows, is_activity, params, np.random.default_rng(seed)), expected, atol=1e-12)
 
 
 def test_series_of_activity_tables_moves_and_of_entity_tables_is_noise() -> None:
