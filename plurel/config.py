@@ -1,6 +1,7 @@
 """A prior as data: frozen dataclasses of numbers and names, to and from plain dictionaries (YAML), with a hash.
 
-The defaults are the paper's prior (section 3), and its only home; conf/prior/paper.yaml spells them out.
+The defaults are the prior `main` (paper.md, section 4: the newer prior of the published code), under the field names
+of its release 1.1.0, so that scripts written for it run unchanged. Further priors are in plurel.presets.
 """
 
 from __future__ import annotations
@@ -9,13 +10,18 @@ import dataclasses
 import difflib
 import hashlib
 import json
+import types
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
+import pandas as pd
+
+from plurel.activations import ACTIVATION_NAMES
 from plurel.choices import Choices
 from plurel.config_checks import complaints
 from plurel.errors import PlurelError
+from plurel.initialisers import INITIALISERS
 
 
 def _range(low: float, high: float) -> Any:
@@ -36,7 +42,7 @@ class _Params:
     def __post_init__(self) -> None:
         for item in dataclasses.fields(self):
             value = getattr(self, item.name)
-            if not isinstance(value, Choices) or not value.is_integer:
+            if not isinstance(value, Choices) or not value.is_integer or item.default_factory is dataclasses.MISSING:
                 continue
             default = item.default_factory()
             if default.kind == "range" and not default.is_integer:
@@ -45,91 +51,146 @@ class _Params:
 
 @dataclass(frozen=True)
 class DatabaseParams(_Params):
-    """Tables, keys and links of a database.
+    """Tables, sizes and dates of a database.
 
     Attributes:
-        table_layout: graph families of the schema; an edge is a foreign key, parent -> child.
-        columns_per_table: feature columns k of a table, drawn with probability proportional to 1 / k.
-        entity_rows, activity_rows: rows of tables with and without children.
-        missing_rate: per table, the chance of a missing value in its number columns.
-        earliest, latest: dates between which the window of a database is drawn.
+        table_layout_choices: graph families of the schema; an edge is a foreign key, parent -> child.
+        num_rows_entity_table_choices, num_rows_activity_table_choices: rows of tables with and without children.
+        num_cols_choices: feature columns k of a table, drawn with probability proportional to 1 / k.
+        min_timestamp, max_timestamp: dates between which the window of a database is drawn.
+        column_nan_perc_choices: per table, the part of missing values in its number columns.
+        col_transform_choices: the last step of a number column; see plurel.columns.
         min_window_days: shortest window; shorter draws are repeated, so that both splits have days of their own.
-        link_*: the hierarchical stochastic block model of a foreign key.
     """
 
-    num_tables: Choices = _range(3, 20)
-    table_layout: Choices = _set("BarabasiAlbert", "ReverseRandomTree", "WattsStrogatz")
-    columns_per_table: Choices = _range(3, 40)
-    entity_rows: Choices = _range(500, 1000)
-    activity_rows: Choices = _range(2000, 5000)
-    missing_rate: Choices = _range(0.01, 0.1)
-    earliest: str = "1990-01-01"
-    latest: str = "2025-01-01"
+    table_layout_choices: Choices = _set("BarabasiAlbert", "ReverseRandomTree", "WattsStrogatz")
+    num_tables_choices: Choices = _range(3, 20)
+    num_rows_entity_table_choices: Choices = _range(500, 1000)
+    num_rows_activity_table_choices: Choices = _range(2000, 5000)
+    num_cols_choices: Choices = _range(3, 40)
+    min_timestamp: str = "1990-01-01"
+    max_timestamp: str = "2025-01-01"
+    column_nan_perc_choices: Choices = _range(0.01, 0.1)
+    col_transform_choices: Choices = _set("identity", "rank_uniform", "log", "sqrt", "standardize")
     min_window_days: int = 30
-    link_levels: Choices = _range(1, 5)
-    link_clusters: Choices = _range(1, 3)
-    link_diagonal: float = 0.9
-    link_off_diagonal: Choices = _range(0.001, 0.002)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("min_timestamp", "max_timestamp"):
+            value = getattr(self, name)
+            if isinstance(value, pd.Timestamp):
+                object.__setattr__(self, name, str(value.date()))
 
 
 @dataclass(frozen=True)
 class SCMParams(_Params):
-    """The structural causal model of a table.
+    """The structural causal model of a table, and the links of its foreign keys.
 
     Attributes:
-        layout: graph families of the causal graph.
-        column_node_frac: columns / (columns + hidden nodes), roughly: nodes = c + ceil(c / frac) + extra_nodes.
-        categorical_prob: chance that a node is categorical, else numerical.
-        d_embedding: width of the vectors that edges add up.
-        noise_shapes: (a, b) of the Beta noise of a node.
-        trend_exponent, cycle_fracs: of the sources' trend and cycle (period = ceil(rows x frac)).
-        activity_noise, entity_noise: scale of the sources' noise; entity tables have neither trend nor cycle.
+        scm_col_node_perc_choices: columns / (columns + hidden nodes), roughly: nodes = c + ceil(c / it) + 3.
+        col_stype_choices: "categorical" or "numerical", drawn for each node.
+        node_noise_alpha_choices, node_noise_beta_choices: (a, b) of the Beta noise of a node.
+        node_noise_shape_choices: pairs (a, b), which replace the two ranges; None: the two ranges.
+        bi_hsbm_*: the hierarchical stochastic block model of a foreign key.
+        ts_*, *_table_ts_*: of sources that are series: trend, cycle and autoregressive noise.
+        propagation_agg_choices: how a node joins what its parents say: sum, max, product or logexp.
+        mlp_emb_dim: width of the vectors that edges carry.
+        mlp_weight_density_choices: part of a weight matrix that is not zero.
+        activation_log_scale: an activation is scaled by exp(U(-s, s)) and then limited to ±activation_limit.
+        embedding_limit: what one parent says is limited to ±embedding_limit.
+        source_gen_type_choices: what a node without parents holds: ts, uniform, gaussian, beta or mixed.
+        propagation_mode_choices: type_eager, categories are categories all the way; type_lazy, all nodes are numbers
+            and categorical columns are cut into classes at the end.
+        cat_label_permute_prob_choices, cat_label_reverse_prob_choices: of the classes of type_lazy.
+        edge_knots: an edge is evaluated at that many quantiles of its parent and interpolated linearly between them;
+            0: exactly, at every value.
+        propagate_batch_size: rows evaluated together; the last digits depend on it, as matrix products round.
     """
 
-    layout: Choices = _set("ErdosRenyi", "BarabasiAlbert", "RandomTree", "ReverseRandomTree", "Layered")
-    column_node_frac: Choices = _range(0.3, 0.9)
-    extra_nodes: int = 3
-    categorical_prob: float = 0.5
-    num_categories: Choices = _range(2, 10)
-    d_embedding: int = 32
-    activations: Choices = _set("relu", "elu", "selu", "silu", "softsign", "tanh")
-    initialisers: Choices = _set(
-        "kaiming_normal", "kaiming_uniform", "xavier_normal", "xavier_uniform", "truncated_normal", "sparse"
+    scm_layout_choices: Choices = _set(
+        "ErdosRenyi",
+        "BarabasiAlbert",
+        "RandomTree",
+        "ReverseRandomTree",
+        "Layered",
+        "WattsStrogatz",
+        "RandomCauchy",
     )
-    noise_shapes: Choices = _set((0.5, 0.5), (2.0, 2.0), (2.0, 3.0), (2.0, 4.0), (4.0, 1.0))
-    trend_exponent: Choices = _range(0.0, 2.0)
-    cycle_fracs: Choices = _set(0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
-    activity_noise: float = 0.05
-    entity_noise: float = 1.0
+    scm_col_node_perc_choices: Choices = _range(0.3, 0.9)
+    num_categories_choices: Choices = _range(2, 10)
+    col_stype_choices: Choices = _set("categorical", "numerical")
+    initialization_choices: Choices = _set(*INITIALISERS)
+    activation_choices: Choices = _set(*ACTIVATION_NAMES)
+    node_noise_alpha_choices: Choices = _range(0.5, 5.0)
+    node_noise_beta_choices: Choices = _range(0.5, 5.0)
+    node_noise_shape_choices: Choices | None = None
+    bi_hsbm_levels_choices: Choices = _range(1, 5)
+    bi_hsbm_clusters_per_level_choices: Choices = _range(1, 3)
+    bi_hsbm_diagonal: float = 0.9
+    bi_hsbm_off_diagonal_choices: Choices = _range(0.001, 0.002)
+    ts_trend_alpha_choices: Choices = _range(0.0, 2.0)
+    activity_table_ts_trend_scale_choices: Choices = _set(-1, 1)
+    entity_table_ts_trend_scale: float = 0.0
+    ts_cycle_freq_perc_choices: Choices = _set(0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+    activity_table_ts_cycle_scale_choices: Choices = _set(-1, 1)
+    entity_table_ts_cycle_scale: float = 0.0
+    activity_table_ts_noise_scale: float = 0.05
+    entity_table_ts_noise_scale: float = 1.0
+    ts_ar_rho_choices: Choices = _range(0.0, 0.9)
+    ts_value_scale_choices: Choices = _set(0.01, 0.1, 1, 10, 100)
+    propagation_agg_choices: Choices = _set("sum", "max", "product", "logexp")
+    mlp_emb_dim: int = 32
+    mlp_num_layers_choices: Choices = _range(2, 4)
+    mlp_weight_density_choices: Choices = _range(0.3, 1.0)
+    activation_log_scale: float = 1.0
+    activation_limit: float = 1e6
+    embedding_limit: float = 1e4
+    source_gen_type_choices: Choices = _set("ts", "uniform", "gaussian", "beta", "mixed")
+    source_beta_alpha_choices: Choices = _range(0.5, 5.0)
+    source_beta_beta_choices: Choices = _range(0.5, 5.0)
+    propagation_mode_choices: Choices = _set("type_eager", "type_lazy")
+    cat_label_permute_prob_choices: Choices = _range(0.3, 1.0)
+    cat_label_reverse_prob_choices: Choices = _range(0.2, 0.8)
+    edge_knots: int = 128
+    propagate_batch_size: int = 1024
 
 
 @dataclass(frozen=True)
 class DAGParams(_Params):
-    """Parameters of the graph families; see plurel.dag."""
+    """Parameters of the graph families; see plurel.dag. Weights of a causal graph's edges share one distribution."""
 
-    er_edge_prob: Choices = _range(0.3, 0.8)
-    ba_edges: int = 2
-    ba_sink_dropout: float = 0.4
-    ws_neighbours: Choices = _set(2, 4)
-    ws_rewire_prob: Choices = _range(0.1, 0.3)
-    layered_depth: Choices = _range(2, 8)
-    layered_dropout: float = 0.1
+    ba_sink_edge_dropout: float = 0.4
+    ba_flip_leaf_edge_prob: float = 0.0
+    ba_max_in_degree: int = 4
+    ba_m: int = 2
+    er_p_choices: Choices = _range(0.3, 0.8)
+    ws_k_choices: Choices = _set(2, 4)
+    ws_rewire_p_choices: Choices = _range(0.1, 0.3)
+    layered_depth_choices: Choices = _range(2, 8)
+    layered_edge_dropout_p: float = 0.1
+    edge_weight_dist_choices: Choices = _set("gaussian", "lognormal", "cauchy", "uniform")
 
 
 @dataclass(frozen=True)
 class Config:
-    """A prior over databases. `val_split` and `test_split` are the parts of the window's days before each timestamp.
+    """A prior over databases.
+
+    Attributes:
+        val_split, test_split: the parts of the window's days before the validation and the test timestamp.
+        cache_dir: where SyntheticDataset keeps databases as parquet files; None: nowhere.
+        name: a word for folders and reports.
 
     Raises:
         PlurelError: for a value out of range or an unknown name, naming the key.
     """
 
-    name: str = "paper"
     database_params: DatabaseParams = field(default_factory=DatabaseParams)
     scm_params: SCMParams = field(default_factory=SCMParams)
     dag_params: DAGParams = field(default_factory=DAGParams)
     val_split: float = 0.8
     test_split: float = 0.9
+    cache_dir: str | None = None
+    name: str = "main"
 
     def __post_init__(self) -> None:
         found = list(complaints(self))
@@ -138,14 +199,16 @@ class Config:
 
     @classmethod
     def preset(cls, name: str) -> Config:
-        """A prior by name.
+        """The prior `paper`, `main` or `diverse`.
 
         Raises:
             PlurelError: for an unknown name.
         """
-        if name != "paper":
-            raise PlurelError(f"no prior is called {name!r}; known: paper")
-        return cls()
+        from plurel.presets import PRESETS
+
+        if name not in PRESETS:
+            raise PlurelError(f"no prior is called {name!r}; known: {', '.join(PRESETS)}")
+        return cls.from_dict(PRESETS[name] | {"name": name})
 
     @classmethod
     def from_dict(cls, tree: Mapping[str, Any]) -> Config:
@@ -161,8 +224,10 @@ class Config:
         return _plain(self)
 
     def hash(self) -> str:
-        """Sixteen hexadecimal digits that change with any value of the prior."""
-        return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()[:16]
+        """Sixteen hexadecimal digits that change with any value that shapes a database."""
+        tree = self.to_dict()
+        del tree["cache_dir"]
+        return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _build(kind: type, tree: Any, where: str) -> Any:
@@ -190,6 +255,10 @@ def _is_required(item: dataclasses.Field) -> bool:
 
 
 def _value(kind: Any, value: Any, where: str) -> Any:
+    if isinstance(kind, types.UnionType):  # such as Choices | None
+        if value is None:
+            return None
+        kind = get_args(kind)[0]
     if dataclasses.is_dataclass(kind):
         return _build(kind, value, where)
     if kind is str or kind is int or kind is float:

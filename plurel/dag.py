@@ -1,4 +1,4 @@
-"""Families of random directed acyclic graphs, by name: schemas and causal graphs (paper, section 3).
+"""Families of random directed acyclic graphs, by name: schemas and causal graphs (paper.md, sections 3 and 4).
 
 Each takes the number of nodes, the parameters and a generator, and gives an acyclic graph that is connected when
 edges are read both ways (BarabasiAlbert: before it drops edges).
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import networkx as nx
 import numpy as np
+from scipy.special import expit
 
 if TYPE_CHECKING:
     from plurel.config import DAGParams
@@ -40,30 +41,35 @@ def _upward(graph: nx.Graph, rng: np.random.Generator) -> Edges:
 
 def erdos_renyi(num_nodes: int, params: DAGParams, rng: np.random.Generator) -> Edges:
     """Every ordered pair is drawn with one probability; a drawn pair points upwards, so p(i -> j) is 1 - (1 - p)²."""
-    directed = nx.gnp_random_graph(num_nodes, params.er_edge_prob.draw(rng), seed=_seed(rng), directed=True)
+    directed = nx.gnp_random_graph(num_nodes, params.er_p_choices.draw(rng), seed=_seed(rng), directed=True)
     return _upward(directed.to_undirected(), rng)
 
 
 def barabasi_albert(num_nodes: int, params: DAGParams, rng: np.random.Generator) -> Edges:
-    """Preferential attachment, upwards, relabelled; then each sink with several parents may lose one of them.
+    """Preferential attachment, upwards, relabelled; a sink may then lose one of several parents or turn its only edge.
 
-    The published code can also turn the edge of a sink; its chance there is 0, so that is left out.
+    A turned edge makes the sink a parent, and the graph stays acyclic: nothing leads to a sink's new place.
     """
-    edges_per_node = min(params.ba_edges, num_nodes - 1)
+    edges_per_node = min(params.ba_m, num_nodes - 1)
     undirected = nx.barabasi_albert_graph(num_nodes, edges_per_node, seed=_seed(rng))
     label = rng.permutation(num_nodes)
     graph = nx.DiGraph([(int(label[a]), int(label[b])) for a, b in _upward(undirected, rng)])
     for sink in [n for n in sorted(graph) if graph.out_degree(n) == 0]:
         parents = sorted(graph.predecessors(sink))
-        if len(parents) > 1 and rng.random() < params.ba_sink_dropout:
+        if len(parents) > 1 and rng.random() < params.ba_sink_edge_dropout:
             graph.remove_edge(parents[int(rng.integers(len(parents)))], sink)
+    for sink in [n for n in sorted(graph) if graph.out_degree(n) == 0 and graph.in_degree(n) == 1]:
+        (parent,) = graph.predecessors(sink)
+        if rng.random() < params.ba_flip_leaf_edge_prob and graph.in_degree(parent) < params.ba_max_in_degree:
+            graph.remove_edge(parent, sink)
+            graph.add_edge(sink, parent)
     return list(graph.edges)
 
 
 def watts_strogatz(num_nodes: int, params: DAGParams, rng: np.random.Generator) -> Edges:
     """A rewired ring, upwards."""
-    neighbours = min(params.ws_neighbours.draw(rng), num_nodes - num_nodes % 2)
-    ring = nx.watts_strogatz_graph(num_nodes, max(2, neighbours), params.ws_rewire_prob.draw(rng), seed=_seed(rng))
+    neighbours = min(params.ws_k_choices.draw(rng), num_nodes - num_nodes % 2)
+    ring = nx.watts_strogatz_graph(num_nodes, max(2, neighbours), params.ws_rewire_p_choices.draw(rng), seed=_seed(rng))
     return _upward(ring, rng)
 
 
@@ -80,18 +86,27 @@ def reverse_random_tree(num_nodes: int, params: DAGParams, rng: np.random.Genera
 
 def layered(num_nodes: int, params: DAGParams, rng: np.random.Generator) -> Edges:
     """Consecutive layers, fully linked but for dropped edges; each node keeps a parent and a child."""
-    depth = min(params.layered_depth.draw(rng), num_nodes)
+    depth = min(params.layered_depth_choices.draw(rng), num_nodes)
     sizes = 1 + rng.multinomial(num_nodes - depth, np.full(depth, 1 / depth))
     starts = np.concatenate([[0], np.cumsum(sizes)])
     edges: Edges = []
     for a, b, c in zip(starts, starts[1:], starts[2:], strict=False):
-        keep = rng.random((b - a, c - b)) >= params.layered_dropout
+        keep = rng.random((b - a, c - b)) >= params.layered_edge_dropout_p
         for orphan in np.flatnonzero(~keep.any(axis=0)):
             keep[rng.integers(b - a), orphan] = True
         for childless in np.flatnonzero(~keep.any(axis=1)):
             keep[childless, rng.integers(c - b)] = True
         edges += [(int(a + i), int(b + j)) for i, j in np.argwhere(keep)]
     graph = nx.Graph(edges)
+    graph.add_nodes_from(range(num_nodes))
+    return _upward(graph, rng)
+
+
+def random_cauchy(num_nodes: int, params: DAGParams, rng: np.random.Generator) -> Edges:
+    """An edge i -> j, i < j, with chance sigmoid(a + b_i + c_j), all standard Cauchy draws (paper.md, section 4)."""
+    a, b, c = rng.standard_cauchy(), rng.standard_cauchy(num_nodes), rng.standard_cauchy(num_nodes)
+    linked = rng.random((num_nodes, num_nodes)) < expit(a + b[:, None] + c[None, :])
+    graph = nx.Graph(np.argwhere(np.triu(linked, 1)).tolist())
     graph.add_nodes_from(range(num_nodes))
     return _upward(graph, rng)
 
@@ -103,4 +118,11 @@ LAYOUTS: dict[str, Callable[[int, DAGParams, np.random.Generator], Edges]] = {
     "RandomTree": random_tree,
     "ReverseRandomTree": reverse_random_tree,
     "Layered": layered,
+    "RandomCauchy": random_cauchy,
+}
+EDGE_WEIGHTS: dict[str, Callable[[int, np.random.Generator], np.ndarray]] = {
+    "gaussian": lambda count, rng: rng.normal(size=count),
+    "lognormal": lambda count, rng: rng.lognormal(size=count),
+    "cauchy": lambda count, rng: rng.standard_cauchy(count),
+    "uniform": lambda count, rng: rng.uniform(-2, 2, count),
 }

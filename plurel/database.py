@@ -7,6 +7,8 @@ other BLAS kernels on one machine: no number moved by a thousandth of its column
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from relbench.base import Database, Dataset, Table
@@ -14,11 +16,12 @@ from threadpoolctl import threadpool_limits
 
 from plurel.columns import is_kept, to_column
 from plurel.config import Config
+from plurel.edges import Values
 from plurel.errors import PlurelError
 from plurel.links import draw_parents
 from plurel.random_streams import checked_seed, stream
 from plurel.schema import Schema, TableSchema, draw_schema
-from plurel.scm import TableSCM, Values, foreign_vectors
+from plurel.scm import ForeignMessages, TableSCM
 
 PKEY_COL, TIME_COL = "row_idx", "date"
 _ATTEMPTS = 20
@@ -60,30 +63,21 @@ class SyntheticDataset(Dataset):
         with threadpool_limits(1), np.errstate(over="ignore", invalid="ignore"):
             for table in self.schema.tables:
                 links = {col: self._links(col, table, schemas[parent]) for col, parent in table.fkeys.items()}
-                foreign = self._foreign(table, links, schemas, values)
+                foreign = [
+                    ForeignMessages(
+                        self.seed, parent, table.name, col, values[parent], links[col], self.config.scm_params
+                    )
+                    for col, parent in table.fkeys.items()
+                ]
                 values[table.name] = self._values(table, foreign)
                 tables[table.name] = self._table(table, links, values[table.name])
         return Database(dict(sorted(tables.items(), key=lambda item: int(item[0].removeprefix("table_")))))
 
     def _links(self, fkey_col: str, child: TableSchema, parent: TableSchema) -> np.ndarray:
         rng = stream(self.seed, "links", child.name, fkey_col)
-        return draw_parents(parent.num_rows, child.num_rows, self.config.database_params, rng)
+        return draw_parents(parent.num_rows, child.num_rows, self.config.scm_params, rng)
 
-    def _foreign(
-        self,
-        table: TableSchema,
-        links: dict[str, np.ndarray],
-        schemas: dict[str, TableSchema],
-        values: dict[str, list[Values]],
-    ) -> np.ndarray | None:
-        total = None
-        for fkey_col, parent in table.fkeys.items():
-            vectors = foreign_vectors(self.seed, schemas[parent], table.name, values[parent], self.config.scm_params)
-            gathered = vectors[links[fkey_col]]
-            total = gathered if total is None else total + gathered
-        return total
-
-    def _values(self, table: TableSchema, foreign: np.ndarray | None) -> list[Values]:
+    def _values(self, table: TableSchema, foreign: Sequence[ForeignMessages]) -> list[Values]:
         """Values of the feature columns; the model is drawn again where none would be kept (1 table in 1,300)."""
         for attempt in range(_ATTEMPTS):
             values = TableSCM(self.seed, table, self.config, attempt).propagate(foreign)
@@ -91,19 +85,20 @@ class SyntheticDataset(Dataset):
                 return values
         raise PlurelError(
             f"database {self.seed}: every column of {table.name} is a constant boolean in {_ATTEMPTS} draws; give the "
-            "prior more rows, more columns per table or a smaller categorical_prob"
+            "prior more rows, more columns per table or another col_stype_choices"
         )
 
     def _table(self, table: TableSchema, links: dict[str, np.ndarray], values: list[Values]) -> Table:
         rng = stream(self.seed, "missing", table.name)
-        missing_rate = self.config.database_params.missing_rate.draw(rng)
+        params = self.config.database_params
+        missing_rate = params.column_nan_perc_choices.draw(rng)
         data: dict[str, object] = {PKEY_COL: np.arange(table.num_rows)}
         if table.is_activity:
             days = pd.date_range(self.schema.start, self.schema.end, periods=table.num_rows)
             data[TIME_COL] = days.floor("s").as_unit("us")
         data |= links
         for number, column in enumerate(values):
-            cells = to_column(column, missing_rate, rng)
+            cells = to_column(column, missing_rate, params, rng)
             if cells is not None:
                 data[f"feature_{number}"] = cells
         return Table(

@@ -26,7 +26,7 @@ from relbench.manifest import DatasetManifest, TableSpec, TaskManifest
 from plurel.config import Config
 from plurel.database import SyntheticDataset
 
-VERSION = 2  # of the folders' content: another implementation of a prior or another layout gets another number
+VERSION = 3  # of the folders' content: another implementation of a prior or another layout gets another number
 CHECKSUMS = "files.json"
 TASK_TYPES = {"b": "binary_classification", "f": "regression"}
 

@@ -1,139 +1,142 @@
-"""Random functions of the causal model: initialisers and activations by name, and two-layer perceptrons of them.
-
-A matrix has the shape (inputs, outputs), as in the published code, whose initialisers read fan-in from the second
-axis; so do these.
-"""
+"""Random functions of the causal model: perceptrons, and codes for categories made of them (paper.md, 3 and 4)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import ndtri
+
+from plurel.activations import Activations
+from plurel.initialisers import random_table, random_weights
 
 if TYPE_CHECKING:
     from plurel.config import SCMParams
 
 Array = np.ndarray
 
-_SELU_ALPHA, _SELU_SCALE = 1.6732632423543772, 1.0507009873554805  # Klambauer et al. 2017
-
-
-def _silu(x: Array) -> Array:
-    return x * (0.5 + 0.5 * np.tanh(0.5 * x))  # x * sigmoid(x), without overflow
-
-
-def _elu(x: Array) -> Array:
-    return np.maximum(x, np.expm1(np.minimum(x, 0)))  # exp(x) - 1 >= x; np.where takes four times as long
-
-
-def _selu(x: Array) -> Array:
-    below = np.expm1(np.minimum(x, 0)) * np.float32(_SELU_ALPHA)
-    return (np.maximum(x, 0) + below) * np.float32(_SELU_SCALE)
-
-
-ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
-    "relu": lambda x: np.maximum(x, 0),
-    "elu": _elu,
-    "selu": _selu,
-    "silu": _silu,
-    "softsign": lambda x: x / (1 + np.abs(x)),
-    "tanh": np.tanh,
-}
-
-
-def _kaiming_normal(shape: tuple[int, int], rng: np.random.Generator) -> Array:
-    return rng.normal(0, np.sqrt(2 / shape[1]), shape)
-
-
-def _kaiming_uniform(shape: tuple[int, int], rng: np.random.Generator) -> Array:
-    bound = np.sqrt(6 / shape[1])
-    return rng.uniform(-bound, bound, shape)
-
-
-def _xavier_normal(shape: tuple[int, int], rng: np.random.Generator) -> Array:
-    return rng.normal(0, np.sqrt(2 / sum(shape)), shape)
-
-
-def _xavier_uniform(shape: tuple[int, int], rng: np.random.Generator) -> Array:
-    bound = np.sqrt(6 / sum(shape))
-    return rng.uniform(-bound, bound, shape)
-
-
-def _truncated_normal(shape: tuple[int, int], rng: np.random.Generator) -> Array:
-    """Standard normal within ±2, by its inverse distribution function."""
-    low, high = 0.022750131948179195, 0.9772498680518208  # Φ(-2), Φ(2)
-    return ndtri(rng.uniform(low, high, shape))
-
-
-def _sparse(shape: tuple[int, int], rng: np.random.Generator) -> Array:
-    """Normal of scale 0.01 with half of each column (rounded up) zero."""
-    weight = rng.normal(0, 0.01, shape)
-    zeros = np.argsort(rng.random(shape), axis=0) < -(-shape[0] // 2)
-    weight[zeros] = 0
-    return weight
-
-
-INITIALISERS: dict[str, Callable[[tuple[int, int], np.random.Generator], Array]] = {
-    "kaiming_normal": _kaiming_normal,
-    "kaiming_uniform": _kaiming_uniform,
-    "xavier_normal": _xavier_normal,
-    "xavier_uniform": _xavier_uniform,
-    "truncated_normal": _truncated_normal,
-    "sparse": _sparse,
-}
-
-
-def random_matrix(shape: tuple[int, int], params: SCMParams, rng: np.random.Generator) -> Array:
-    """A float32 matrix from an initialiser drawn for it."""
-    return INITIALISERS[params.initialisers.draw(rng)](shape, rng).astype(np.float32)
-
 
 @dataclass(frozen=True)
-class MLP:
-    """Two layers without biases: activation(x @ first) @ second.
+class Perceptrons:
+    """Independent perceptrons without biases, drawn and evaluated together: a database has thousands of small ones.
 
-    The activation is drawn once with the weights. (The published 1.0.0 draws it anew at every call, so that the
-    mechanism of each row is another; its 1.1.0 fixes it, as here.)
+    Each is x @ weight, activation, ..., @ weight. Activations are drawn once, with the weights. (The code published
+    with the paper draws one anew at every call, so that the mechanism of each row is another; its release 1.1.0 fixes
+    it, as here.)
+
+    Attributes:
+        order: int64 (perceptrons,), the perceptrons from deep to shallow; below they stand in that order.
+        hidden: of each layer but the last, weights (n, inputs, width) and activations of the n that are deep enough.
+        last: float32 (perceptrons, width, outputs).
     """
 
-    first: Array  # (inputs, hidden)
-    second: Array  # (hidden, outputs)
-    activation: str
+    order: Array
+    hidden: tuple[tuple[Array, Activations], ...]
+    last: Array
 
     @classmethod
-    def draw(cls, d_in: int, d_hidden: int, d_out: int, params: SCMParams, rng: np.random.Generator) -> MLP:
-        """Random weights; each matrix has an initialiser of its own."""
+    def draw(cls, count: int, d_in: int, d_out: int, params: SCMParams, rng: np.random.Generator) -> Perceptrons:
+        """Random depths, weights and activations; hidden layers are as wide as the embedding."""
+        width = params.mlp_emb_dim
+        depths = np.array([params.mlp_num_layers_choices.draw(rng) for _ in range(count)])
+        hidden = []
+        for layer in range(int(depths.max()) - 1):
+            deep_enough = int((depths > layer + 1).sum())
+            weights = random_weights(deep_enough, (width if layer else d_in, width), params, rng)
+            hidden.append((weights, Activations.draw(deep_enough, params, rng)))
         return cls(
-            random_matrix((d_in, d_hidden), params, rng),
-            random_matrix((d_hidden, d_out), params, rng),
-            params.activations.draw(rng),
+            np.argsort(-depths, kind="stable"), tuple(hidden), random_weights(count, (width, d_out), params, rng)
         )
 
     def __call__(self, x: Array) -> Array:
-        """(rows, inputs) -> (rows, outputs), float32."""
-        return ACTIVATIONS[self.activation](x @ self.first) @ self.second
+        """(perceptrons, rows, inputs) -> (perceptrons, rows, outputs), float32."""
+        (first, activations), *deeper = self.hidden
+        h = activations(x[self.order] @ first)
+        for weights, activations in deeper:
+            h[: len(weights)] = activations(h[: len(weights)] @ weights)
+        out = np.empty((*x.shape[:2], self.last.shape[-1]), dtype=np.float32)
+        out[self.order] = h @ self.last
+        return out
 
 
 @dataclass(frozen=True)
-class CategoryCode:
-    """A random vector for each category, and a perceptron over such vectors."""
+class Encoders:
+    """A random function of one number or one category, to a vector, for each of several parents.
 
-    table: Array  # (categories, width)
-    mlp: MLP
+    Attributes:
+        num_categories: of each parent, 0 for a number.
+        of_numbers: the perceptrons of the parents that are numbers, in their order; None without any.
+        codes: a random vector for each category of the other parents, float32 (categories, width).
+        of_codes: the perceptrons over such vectors; None without any.
+    """
+
+    num_categories: Sequence[int]
+    of_numbers: Perceptrons | None
+    codes: list[Array]
+    of_codes: Perceptrons | None
 
     @classmethod
-    def draw(cls, num_categories: int, params: SCMParams, rng: np.random.Generator) -> CategoryCode:
-        """A random table and perceptron of the embedding's width."""
-        width = params.d_embedding
-        return cls(random_matrix((num_categories, width), params, rng), MLP.draw(width, width, width, params, rng))
+    def draw(cls, num_categories: Sequence[int], params: SCMParams, rng: np.random.Generator) -> Encoders:
+        """Independent functions."""
+        width = params.mlp_emb_dim
+        codes = [random_table((count, width), params, rng) for count in num_categories if count]
+        numbers = len(num_categories) - len(codes)
+        return cls(
+            num_categories,
+            Perceptrons.draw(numbers, 1, width, params, rng) if numbers else None,
+            codes,
+            Perceptrons.draw(len(codes), width, width, params, rng) if codes else None,
+        )
 
-    def encode(self) -> Array:
-        """The vector of every category after the perceptron; float32 (categories, width)."""
-        return self.mlp(self.table)
+    def tables(self, knots: Sequence[Array | None]) -> list[Array]:
+        """Of each parent the vectors at its `knots` (K, 1), or, for None, of all its categories; float32 (K, width)."""
+        numbers = iter(_evaluate(self.of_numbers, [k for k in knots if k is not None]))
+        codes = iter(_evaluate(self.of_codes, self.codes))
+        return [next(codes) if count else next(numbers) for count in self.num_categories]
 
-    def decode(self, embedding: Array) -> Array:
-        """The category whose vector is most alike: argmax of dot products; int64 (rows,)."""
-        return np.argmax(self.mlp(embedding) @ self.table.T, axis=1)
+
+def _evaluate(functions: Perceptrons | None, inputs: Sequence[Array]) -> list[Array]:
+    """Each perceptron at its own rows, whose number may differ: shorter inputs are padded with zeros for the call."""
+    if functions is None:
+        return []
+    padded = np.zeros((len(inputs), max(map(len, inputs)), inputs[0].shape[1]), dtype=np.float32)
+    for number, rows in enumerate(inputs):
+        padded[number, : len(rows)] = rows
+    outputs = functions(padded)
+    return [outputs[number, : len(rows)] for number, rows in enumerate(inputs)]
+
+
+@dataclass(frozen=True)
+class NumberDecoder:
+    """A number from an embedding."""
+
+    function: Perceptrons
+
+    @classmethod
+    def draw(cls, params: SCMParams, rng: np.random.Generator) -> NumberDecoder:
+        """A random perceptron."""
+        return cls(Perceptrons.draw(1, params.mlp_emb_dim, 1, params, rng))
+
+    def __call__(self, embedding: Array) -> Array:
+        """(rows, width) -> (rows,), float32."""
+        return self.function(embedding[None])[0, :, 0]
+
+
+@dataclass(frozen=True)
+class CategoryDecoder:
+    """The category whose random vector is most alike to a function of the embedding: argmax of dot products."""
+
+    codes: Array  # (categories, width)
+    function: Perceptrons
+
+    @classmethod
+    def draw(cls, num_categories: int, params: SCMParams, rng: np.random.Generator) -> CategoryDecoder:
+        """Random vectors and a random perceptron."""
+        width = params.mlp_emb_dim
+        codes = random_table((num_categories, width), params, rng)
+        return cls(codes, Perceptrons.draw(1, width, width, params, rng))
+
+    def __call__(self, embedding: Array) -> Array:
+        """(rows, width) -> int64 (rows,)."""
+        return np.argmax(self.function(embedding[None])[0] @ self.codes.T, axis=1)

@@ -13,19 +13,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from plurel.config import DatabaseParams
+    from plurel.config import SCMParams
 
 
-def draw_block_weights(params: DatabaseParams, rng: np.random.Generator) -> np.ndarray:
+def draw_block_weights(params: SCMParams, rng: np.random.Generator) -> np.ndarray:
     """Factors of a link between two blocks, all levels multiplied; float64 (parent blocks, child blocks)."""
-    levels = params.link_levels.draw(rng)
+    levels = params.bi_hsbm_levels_choices.draw(rng)
     matrices = []
     for _ in range(levels):
-        parents, children = params.link_clusters.draw(rng), params.link_clusters.draw(rng)
-        low, high = params.link_off_diagonal.value
+        parents, children = (params.bi_hsbm_clusters_per_level_choices.draw(rng) for _ in range(2))
+        low, high = params.bi_hsbm_off_diagonal_choices.value
         matrix = rng.uniform(low, high, (parents, children))
         diagonal = np.arange(max(parents, children))
-        matrix[diagonal % parents, diagonal % children] = params.link_diagonal
+        matrix[diagonal % parents, diagonal % children] = params.bi_hsbm_diagonal
         matrices.append(matrix)
     return reduce(np.kron, matrices)
 
@@ -35,7 +35,7 @@ def block_bounds(num_rows: int, num_blocks: int) -> np.ndarray:
     return np.arange(num_blocks + 1) * num_rows // num_blocks
 
 
-def draw_parents(num_parents: int, num_children: int, params: DatabaseParams, rng: np.random.Generator) -> np.ndarray:
+def draw_parents(num_parents: int, num_children: int, params: SCMParams, rng: np.random.Generator) -> np.ndarray:
     """One parent row for each child row; int64 (num_children,) in [0, num_parents)."""
     weights = draw_block_weights(params, rng)
     return sample_parents(weights, num_parents, num_children, rng)

@@ -38,19 +38,19 @@ def draw_schema(seed: int, config: Config) -> Schema:
     """The schema of database `seed`."""
     params = config.database_params
     rng = stream(seed, "schema")
-    layout, num_tables = params.table_layout.draw(rng), params.num_tables.draw(rng)
+    layout, num_tables = params.table_layout_choices.draw(rng), params.num_tables_choices.draw(rng)
     graph = random_dag(layout, num_tables, config.dag_params, rng)
     tables = []
     for table in nx.lexicographical_topological_sort(graph):
         is_activity = graph.out_degree(table) == 0
         table_rng = stream(seed, "table", table)
-        rows = params.activity_rows if is_activity else params.entity_rows
+        rows = params.num_rows_activity_table_choices if is_activity else params.num_rows_entity_table_choices
         fkeys = {f"foreign_row_{j}": f"table_{p}" for j, p in enumerate(sorted(graph.predecessors(table)))}
         tables.append(
             TableSchema(
                 name=f"table_{table}",
                 num_rows=rows.draw(table_rng),
-                num_columns=params.columns_per_table.draw_reciprocal(table_rng),
+                num_columns=params.num_cols_choices.draw_reciprocal(table_rng),
                 fkeys=fkeys,
                 is_activity=is_activity,
             )
@@ -66,7 +66,7 @@ def _draw_window(seed: int, config: Config) -> tuple[pd.Timestamp, pd.Timestamp,
     """
     params = config.database_params
     rng = stream(seed, "window")
-    earliest, latest = pd.Timestamp(params.earliest), pd.Timestamp(params.latest)
+    earliest, latest = pd.Timestamp(params.min_timestamp), pd.Timestamp(params.max_timestamp)
     span = (latest - earliest).days
     while True:
         first, last = sorted(rng.integers(0, span + 1, 2).tolist())

@@ -1,42 +1,72 @@
-"""The structural causal model of one table: a random graph of scalars and categories, evaluated for all rows at once.
+"""The structural causal model of one table: a random graph of numbers and categories (paper.md, sections 3 and 4).
 
-A node without parents holds an exogenous source. Any other node decodes an embedding, the sum of noise, of one vector
-per causal parent and of one vector per referenced row (paper, section 3). Axes: R rows, P parents, D embedding width.
+A node without parents holds an exogenous source. Any other node decodes an embedding: noise, plus what its causal
+parents and the rows that its foreign keys point to say. All rows are evaluated together, batch by batch.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from math import ceil
+from typing import TYPE_CHECKING
 
 import networkx as nx
 import numpy as np
 
-from plurel.config import Config, SCMParams
-from plurel.dag import random_dag
-from plurel.functions import ACTIVATIONS, MLP, CategoryCode
+from plurel.dag import EDGE_WEIGHTS, random_dag
+from plurel.edges import Edge, Messages, Positions, Values, draw_edges, locate
+from plurel.functions import CategoryDecoder, NumberDecoder
+from plurel.noise import beta_quantiles, sample_quantiles
 from plurel.random_streams import stream
-from plurel.schema import TableSchema
-from plurel.sources import beta_noise, categories, series
+from plurel.sources import categories, numbers
 
-_CHUNK_VALUES = 2**20  # hidden values of one matrix product: 4 MiB, so that a chunk stays in cache
+if TYPE_CHECKING:
+    from plurel.config import Config, SCMParams
+    from plurel.schema import TableSchema
+
+_SPARE_NODES = 3
 _LIMIT = np.float32(1e15)  # deep dense graphs grow exponentially; beyond this float32 would overflow
 
 
-@dataclass(frozen=True)
-class Values:
-    """The values of a node in every row: float32 numbers, or int64 categories in [0, num_categories)."""
+class ForeignMessages:
+    """What the rows of `parents` say to a row of `child` that points to them, for one foreign key.
 
-    data: np.ndarray
-    num_categories: int  # 0: numbers
+    Args:
+        columns: the parent's feature columns.
+        rows: int64 (child rows,), the parent row of each; float32 must hold it exactly (16 million parents).
+    """
 
+    def __init__(
+        self,
+        seed: int,
+        parent: str,
+        child: str,
+        foreign_key: str,
+        columns: Sequence[Values],
+        rows: np.ndarray,
+        params: SCMParams,
+    ) -> None:
+        self._params, self._rows = params, rows.astype(np.float32)
+        self._num_parents = len(columns[0].data)
+        self._edges = draw_edges(
+            [locate(values, params.edge_knots) for values in columns],
+            [0 if values.is_number else values.num_categories for values in columns],
+            1.0,
+            params,
+            stream(seed, "foreign", parent, child, foreign_key),
+        )
+        self._tables: dict[str, np.ndarray] = {}
 
-@dataclass(frozen=True)
-class _Edge:
-    """A causal parent's contribution: weight * encoder(parent's value)."""
-
-    weight: float
-    encoder: MLP | CategoryCode
+    def edge(self, aggregation: str) -> Edge:
+        """One vector a parent row: the columns' vectors joined, for `sum` their mean."""
+        if aggregation not in self._tables:
+            messages, step = Messages(self._edges, aggregation), self._params.propagate_batch_size
+            parts = [messages(i, min(i + step, self._num_parents)) for i in range(0, self._num_parents, step)]
+            table = np.concatenate(parts)
+            if aggregation == "sum":
+                table /= len(self._edges)
+            self._tables[aggregation] = np.clip(table, -_LIMIT, _LIMIT)
+        return Edge(self._tables[aggregation], self._rows)
 
 
 class TableSCM:
@@ -46,6 +76,7 @@ class TableSCM:
         graph: causal graph over nodes 0 ... n - 1.
         column_nodes: the node of each feature column.
         num_categories: categories of each node, 0 for a numerical one.
+        is_lazy: True where all nodes are numbers and categorical columns are cut into classes at the end.
     """
 
     def __init__(self, seed: int, schema: TableSchema, config: Config, attempt: int = 0) -> None:
@@ -53,90 +84,90 @@ class TableSCM:
         self.key = (schema.name, attempt) if attempt else (schema.name,)
         rng = stream(seed, "scm", *self.key)
         columns = schema.num_columns
-        num_nodes = columns + ceil(columns / params.column_node_frac.draw(rng)) + params.extra_nodes
+        num_nodes = columns + ceil(columns / params.scm_col_node_perc_choices.draw(rng)) + _SPARE_NODES
         self.seed, self.schema, self.params = seed, schema, params
-        self.graph: nx.DiGraph = random_dag(params.layout.draw(rng), num_nodes, config.dag_params, rng)
+        self.is_lazy = params.propagation_mode_choices.draw(rng) == "type_lazy"
+        self._edge_weights = EDGE_WEIGHTS[config.dag_params.edge_weight_dist_choices.draw(rng)]
+        self.graph: nx.DiGraph = random_dag(params.scm_layout_choices.draw(rng), num_nodes, config.dag_params, rng)
         self.column_nodes: list[int] = rng.choice(num_nodes, columns, replace=False).tolist()
-        self.num_categories = [
-            params.num_categories.draw(rng) if rng.random() < params.categorical_prob else 0 for _ in range(num_nodes)
-        ]
+        self.num_categories = [_draw_categories(params, rng) for _ in range(num_nodes)]
 
-    def propagate(self, foreign: np.ndarray | None) -> list[Values]:
-        """Values of the feature columns.
-
-        Args:
-            foreign: float32 (R, D), the sum over foreign keys of the referenced rows' vectors; None without keys.
-        """
+    def propagate(self, foreign: Sequence[ForeignMessages] = ()) -> list[Values]:
+        """Values of the feature columns, given what each foreign key's parent rows say."""
         needed = set(self.column_nodes).union(*(nx.ancestors(self.graph, n) for n in self.column_nodes))
         values: dict[int, Values] = {}
-        for node in nx.lexicographical_topological_sort(self.graph.subgraph(needed)):
+        positions: dict[int, Positions] = {}
+        for node in nx.lexicographical_topological_sort(self.graph):
+            if node not in needed:
+                continue
             parents = sorted(self.graph.predecessors(node))
-            values[node] = self._decode(node, parents, values, foreign) if parents else self._source(node)
-        return [values[node] for node in self.column_nodes]
+            values[node] = self._decode(node, parents, positions, foreign) if parents else self._source(node)
+            positions[node] = locate(values[node], self.params.edge_knots)
+            if node not in self.column_nodes:
+                values.pop(node)
+        columns = [values[node] for node in self.column_nodes]
+        return [self._classes(node, column) for node, column in zip(self.column_nodes, columns, strict=True)]
+
+    def _categories(self, node: int) -> int:
+        return 0 if self.is_lazy else self.num_categories[node]
 
     def _source(self, node: int) -> Values:
         rng = stream(self.seed, "source", *self.key, node)
-        rows, is_activity, count = self.schema.num_rows, self.schema.is_activity, self.num_categories[node]
+        rows, is_activity, count = self.schema.num_rows, self.schema.is_activity, self._categories(node)
         if count:
             return Values(categories(rows, count, is_activity, self.params, rng), count)
-        return Values(series(rows, is_activity, self.params, rng).astype(np.float32), 0)
+        return Values(numbers(rows, is_activity, self.params, rng).astype(np.float32), 0)
 
-    def _decode(self, node: int, parents: list[int], values: dict[int, Values], foreign: np.ndarray | None) -> Values:
-        params, count = self.params, self.num_categories[node]
-        width = params.d_embedding
+    def _decode(
+        self, node: int, parents: list[int], positions: Mapping[int, Positions], foreign: Sequence[ForeignMessages]
+    ) -> Values:
+        params, count = self.params, self._categories(node)
+        width, num_rows = params.mlp_emb_dim, self.schema.num_rows
         rng = stream(self.seed, "mechanism", *self.key, node)
-        edges = [_Edge(rng.normal(), _draw_encoder(values[p].num_categories, params, rng)) for p in parents]
-        noise_rng = stream(self.seed, "noise", *self.key, node)
-        embedding = beta_noise((self.schema.num_rows, width), *params.noise_shapes.draw(rng), noise_rng) / width
-        if foreign is not None:
-            embedding += foreign
-        _add_parents(embedding, edges, [values[p] for p in parents])
-        np.clip(embedding, -_LIMIT, _LIMIT, out=embedding)
-        if count:
-            return Values(CategoryCode.draw(count, params, rng).decode(embedding), count)
-        return Values(np.clip(MLP.draw(width, width, 1, params, rng)(embedding)[:, 0], -_LIMIT, _LIMIT), 0)
-
-
-def foreign_vectors(seed: int, parent: TableSchema, child: str, columns: list[Values], params: SCMParams) -> np.ndarray:
-    """What rows of `parent` contribute to every node of a row of `child` that points to them; float32 (parent rows, D).
-
-    The mean over the parent's feature columns of an encoder that belongs to the pair (column, child).
-    """
-    total = np.zeros((parent.num_rows, params.d_embedding), dtype=np.float32)
-    edges = [
-        _Edge(
-            1 / len(columns),
-            _draw_encoder(v.num_categories, params, stream(seed, "foreign", parent.name, column, child)),
+        aggregation = params.propagation_agg_choices.draw(rng)
+        edges = draw_edges(
+            [positions[p] for p in parents],
+            [self._categories(p) for p in parents],
+            self._edge_weights(len(parents), rng),
+            params,
+            rng,
         )
-        for column, v in enumerate(columns)
-    ]
-    _add_parents(total, edges, columns)
-    return np.clip(total, -_LIMIT, _LIMIT)
+        messages = Messages(edges + [key.edge(aggregation) for key in foreign], aggregation)
+        decoder = CategoryDecoder.draw(count, params, rng) if count else NumberDecoder.draw(params, rng)
+        quantiles = beta_quantiles(*_noise_shape(params, rng)) / np.float32(width)
+        noise_rng = stream(self.seed, "noise", *self.key, node)
+        data = np.empty(num_rows, dtype=np.int64 if count else np.float32)
+        for start in range(0, num_rows, params.propagate_batch_size):
+            stop = min(start + params.propagate_batch_size, num_rows)
+            embedding = messages(start, stop)
+            embedding += sample_quantiles(quantiles, embedding.shape, noise_rng)
+            np.clip(embedding, -_LIMIT, _LIMIT, out=embedding)
+            data[start:stop] = decoder(embedding)
+        if not count:
+            np.clip(data, -_LIMIT, _LIMIT, out=data)
+        return Values(data, count)
+
+    def _classes(self, node: int, values: Values) -> Values:
+        """Of a lazy table's categorical column: its numbers cut at values of random rows, classes relabelled."""
+        count = self.num_categories[node]
+        if not (self.is_lazy and count):
+            return values
+        rng = stream(self.seed, "classes", *self.key, node)
+        bounds = np.sort(values.data[rng.integers(len(values.data), size=count - 1)])
+        classes = np.searchsorted(bounds, values.data, side="left")
+        if rng.random() < self.params.cat_label_permute_prob_choices.draw(rng):
+            classes = rng.permutation(count)[classes]
+        if rng.random() < self.params.cat_label_reverse_prob_choices.draw(rng):
+            classes = count - 1 - classes
+        return Values(classes, count, acts_as_number=True)
 
 
-def _draw_encoder(num_categories: int, params: SCMParams, rng: np.random.Generator) -> MLP | CategoryCode:
-    if num_categories:
-        return CategoryCode.draw(num_categories, params, rng)
-    return MLP.draw(1, params.d_embedding, params.d_embedding, params, rng)
+def _draw_categories(params: SCMParams, rng: np.random.Generator) -> int:
+    is_categorical = params.col_stype_choices.draw(rng) == "categorical"
+    return params.num_categories_choices.draw(rng) if is_categorical else 0
 
 
-def _add_parents(embedding: np.ndarray, edges: list[_Edge], parents: list[Values]) -> None:
-    """Adds weight * encoder(value) of every parent to `embedding` (R, D), in place.
-
-    A category's vector is looked up. Numerical encoders share one product: with h_p = activation(x_p first_p),
-    the sum over p of w_p h_p second_p is [h_1 ... h_P] times the stacked w_p second_p.
-    """
-    by_activation: dict[str, list[tuple[_Edge, np.ndarray]]] = {}
-    for edge, parent in zip(edges, parents, strict=True):
-        if isinstance(edge.encoder, CategoryCode):
-            embedding += (np.float32(edge.weight) * edge.encoder.encode())[parent.data]
-        else:
-            by_activation.setdefault(edge.encoder.activation, []).append((edge, parent.data))
-    for activation, group in sorted(by_activation.items()):
-        first = np.concatenate([edge.encoder.first for edge, _ in group])  # (P, D)
-        second = np.concatenate([np.float32(edge.weight) * edge.encoder.second for edge, _ in group])  # (P D, D)
-        x = np.stack([data for _, data in group], axis=1)  # (R, P)
-        step = max(1, _CHUNK_VALUES // first.size)
-        for start in range(0, len(x), step):
-            hidden = ACTIVATIONS[activation](x[start : start + step, :, None] * first)  # (rows, P, D)
-            embedding[start : start + step] += hidden.reshape(-1, first.size) @ second
+def _noise_shape(params: SCMParams, rng: np.random.Generator) -> tuple[float, float]:
+    if params.node_noise_shape_choices is not None:
+        return params.node_noise_shape_choices.draw(rng)
+    return params.node_noise_alpha_choices.draw(rng), params.node_noise_beta_choices.draw(rng)

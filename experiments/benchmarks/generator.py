@@ -4,8 +4,8 @@
 
 One JSON line per database, one summary line ("summary": true) and, where the peer is there, its lines and the ratio.
 `cells` counts every column of every table, keys and time included; `seconds` is the wall time of make_db() alone and
-`cpu_seconds` the steadier figure on a shared machine. The two draw different databases from the same prior (the
-peer's package 1.1.0: from its newer prior, with more layouts and activations), so compare rates, not single seeds.
+`cpu_seconds` the steadier figure on a shared machine. Both draw from the same prior, `main`, but different databases
+for the same seed, so compare rates, not single seeds.
 """
 
 from __future__ import annotations

@@ -12,9 +12,9 @@ import plurel
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = {
-    "num_tables": {"kind": "range", "value": [3, 4]},
-    "entity_rows": {"kind": "range", "value": [30, 40]},
-    "activity_rows": {"kind": "range", "value": [100, 200]},
+    "num_tables_choices": {"kind": "range", "value": [3, 4]},
+    "num_rows_entity_table_choices": {"kind": "range", "value": [30, 40]},
+    "num_rows_activity_table_choices": {"kind": "range", "value": [100, 200]},
 }
 
 

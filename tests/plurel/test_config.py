@@ -5,69 +5,120 @@ from __future__ import annotations
 import copy
 import subprocess
 import sys
+from enum import Enum
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+import torch
 import yaml
 from scipy import stats
 
-from plurel import Choices, Config, PlurelError
+from plurel import Choices, Config, DAGParams, DatabaseParams, PlurelError, SCMParams, SyntheticDataset
+from plurel.presets import PRESETS
 
-PAPER = Path(__file__).resolve().parents[2] / "conf" / "prior" / "paper.yaml"
+PRIORS = Path(__file__).resolve().parents[2] / "conf" / "prior"
+UNSHAPED = ("name", "cache_dir")
 
 
 def leaves(tree: dict, path: tuple = ()) -> list[tuple]:
     return [p for k, v in tree.items() for p in (leaves(v, (*path, k)) if isinstance(v, dict) else [(*path, k)])]
 
 
-def test_the_yaml_file_spells_out_every_default() -> None:
-    tree = yaml.safe_load(PAPER.read_text())
-    assert Config.from_dict(tree) == Config() == Config.preset("paper")
-    assert set(leaves(tree)) == set(leaves(Config().to_dict()))
+@pytest.mark.parametrize("name", sorted(PRESETS))
+def test_the_yaml_files_spell_out_the_presets(name: str) -> None:
+    tree = yaml.safe_load((PRIORS / f"{name}.yaml").read_text())
+    assert Config.from_dict(tree) == Config.preset(name)
+    assert set(leaves(tree)) == set(leaves(Config.preset(name).to_dict()))
+
+
+def test_every_yaml_file_is_a_preset_and_the_default_is_main() -> None:
+    assert sorted(path.stem for path in PRIORS.glob("*.yaml")) == sorted(PRESETS)
+    assert Config() == Config.preset("main")
+    with pytest.raises(PlurelError, match="known: main, paper"):
+        Config.preset("papper")
 
 
 def test_round_trip_and_hash() -> None:
     tree = Config().to_dict()
     assert Config.from_dict(yaml.safe_load(yaml.safe_dump(tree))) == Config()
     hashes = {Config().hash()}
-    for path in leaves(tree):
-        if path[-1] in ("kind", "value", "name", "earliest", "latest"):
-            continue
+    numbers = [path for path in leaves(tree) if path[-1] not in UNSHAPED and isinstance(_at(tree, path), int | float)]
+    for path in numbers:
         changed = copy.deepcopy(tree)
-        inner = changed
-        for key in path[:-1]:
-            inner = inner[key]
-        inner[path[-1]] = inner[path[-1]] + (1 if isinstance(inner[path[-1]], int) else -0.001)
+        step = 0.001 if _at(tree, path) == 0 else -0.001
+        _at(changed, path[:-1])[path[-1]] += 1 if isinstance(_at(tree, path), int) else step
         hashes.add(Config.from_dict(changed).hash())
-    numbers = [p for p in leaves(tree) if p[-1] not in ("kind", "value", "name", "earliest", "latest")]
-    assert len(hashes) == 1 + len(numbers)
+    assert len(hashes) == 1 + len(numbers) > 10
+
+
+def _at(tree: dict, path: tuple) -> object:
+    for key in path:
+        tree = tree[key]
+    return tree
+
+
+def test_a_script_written_for_the_published_package_runs() -> None:
+    """The names of plurel 1.1.0's parameters, its ranges as lists, timestamps and enumerations."""
+
+    class Stype(Enum):
+        numerical = "numerical"
+        categorical = "categorical"
+
+    config = Config(
+        database_params=DatabaseParams(
+            num_tables_choices=Choices(kind="range", value=[3, 5]),
+            num_rows_entity_table_choices=Choices(kind="range", value=[50, 60]),
+            num_rows_activity_table_choices=Choices(kind="range", value=[70, 80]),
+            min_timestamp=pd.Timestamp("2000-01-01"),
+        ),
+        scm_params=SCMParams(
+            scm_layout_choices=Choices(kind="set", value=["Layered"]),
+            col_stype_choices=Choices(kind="set", value=[Stype.numerical]),
+            propagate_batch_size=4096,
+        ),
+        dag_params=DAGParams(er_p_choices=Choices(kind="range", value=[0.1, 0.2]), ba_m=1),
+        val_split=0.7,
+    )
+    db = SyntheticDataset(seed=1, config=config).get_db()
+    assert 3 <= len(db.table_dict) <= 5
+    assert config.database_params.min_timestamp == "2000-01-01"
+    with pytest.raises(PlurelError, match="write 'relu' instead of the function"):
+        SCMParams(activation_choices=Choices(kind="set", value=[torch.nn.functional.relu]))
 
 
 @pytest.mark.parametrize(
     ("tree", "message"),
     [
-        ({"database_params": {"num_table": 3}}, "did you mean 'num_tables'"),
-        ({"database_params": {"num_tables": {"kind": "range", "value": [20, 3]}}}, "num_tables.*reversed"),
-        ({"database_params": {"num_tables": {"kind": "set", "value": []}}}, "num_tables.*empty"),
-        ({"database_params": {"num_tables": {"kind": "any", "value": [1]}}}, "must be range or set"),
-        ({"database_params": {"link_diagonal": 1.5}}, r"link_diagonal must lie in \[0, 1\]"),
-        ({"scm_params": {"activations": {"kind": "set", "value": ["rlu"]}}}, "'rlu'; did you mean relu"),
-        ({"scm_params": {"layout": {"kind": "set", "value": ["ErdosRenji"]}}}, "did you mean ErdosRenyi"),
+        ({"database_params": {"num_table_choices": 3}}, "did you mean 'num_tables_choices'"),
+        ({"database_params": {"num_tables_choices": {"kind": "range", "value": [20, 3]}}}, "num_tables.*reversed"),
+        ({"database_params": {"num_tables_choices": {"kind": "set", "value": []}}}, "num_tables.*empty"),
+        ({"database_params": {"num_tables_choices": {"kind": "any", "value": [1]}}}, "must be range or set"),
+        ({"database_params": {"num_tables_choices": {"kind": "set", "value": 3}}}, "choices are a list"),
+        ({"database_params": {"num_cols_choices": {"kind": "set", "value": [3]}}}, "num_cols.*kind range"),
+        ({"database_params": {"col_transform_choices": {"kind": "set", "value": ["lg"]}}}, "did you mean log"),
+        ({"scm_params": {"bi_hsbm_diagonal": 1.5}}, r"bi_hsbm_diagonal must lie in \[0, 1\]"),
+        ({"scm_params": {"activation_choices": {"kind": "set", "value": ["rlu"]}}}, "'rlu'; did you mean relu"),
+        ({"scm_params": {"scm_layout_choices": {"kind": "set", "value": ["ErdosRenji"]}}}, "did you mean ErdosRenyi"),
+        ({"scm_params": {"propagation_agg_choices": {"kind": "set", "value": ["mean"]}}}, "unknown name 'mean'"),
+        ({"scm_params": {"col_stype_choices": {"kind": "set", "value": ["number"]}}}, "did you mean numerical"),
         ({"val_split": 0.9, "test_split": 0.8}, "val_split and test_split"),
-        ({"database_params": {"earliest": "2030-01-01"}}, "min_window_days"),
-        ({"scm_params": {"extra_nodes": "three"}}, "must be of type int"),
+        ({"database_params": {"min_timestamp": "2030-01-01"}}, "min_window_days"),
+        ({"scm_params": {"edge_knots": "three"}}, "must be of type int"),
+        ({"scm_params": {"edge_knots": 1}}, "edge_knots must be 0"),
         ({"scm_params": [1]}, "must be a mapping"),
-        ({"scm_params": {"noise_shapes": {"kind": "set", "value": [[-1, 2]]}}}, "noise_shapes.*pairs"),
-        ({"scm_params": {"noise_shapes": {"kind": "set", "value": [3]}}}, "noise_shapes.*pairs"),
-        ({"scm_params": {"d_embedding": 0}}, "d_embedding must be at least 1"),
-        ({"scm_params": {"extra_nodes": -100}}, "extra_nodes must be at least 0"),
-        ({"scm_params": {"cycle_fracs": {"kind": "set", "value": [0]}}}, "cycle_fracs must lie in"),
-        ({"scm_params": {"layout": {"kind": "range", "value": [0, 1]}}}, "scm_params.layout must be of kind set"),
-        ({"dag_params": {"ba_edges": 0}}, "ba_edges must be at least 1"),
-        ({"dag_params": {"ws_neighbours": {"kind": "set", "value": ["two"]}}}, "ws_neighbours must be whole numbers"),
-        ({"database_params": {"link_off_diagonal": {"kind": "set", "value": [0.1]}}}, "link_off_diagonal.*kind range"),
-        ({"database_params": {"missing_rate": {"kind": "range", "value": [float("nan"), 1]}}}, "missing_rate.*range"),
+        ({"scm_params": {"node_noise_shape_choices": {"kind": "set", "value": [[-1, 2]]}}}, "noise_shape.*pairs"),
+        ({"scm_params": {"node_noise_shape_choices": {"kind": "set", "value": [3]}}}, "noise_shape.*pairs"),
+        ({"scm_params": {"node_noise_alpha_choices": {"kind": "range", "value": [0, 1]}}}, "alpha_choices must lie"),
+        ({"scm_params": {"mlp_emb_dim": 0}}, "mlp_emb_dim must be at least 1"),
+        ({"scm_params": {"mlp_num_layers_choices": {"kind": "range", "value": [0, 2]}}}, "mlp_num_layers.*from 2 on"),
+        ({"scm_params": {"ts_cycle_freq_perc_choices": {"kind": "set", "value": [0]}}}, "cycle_freq.*must lie in"),
+        ({"scm_params": {"scm_layout_choices": {"kind": "range", "value": [0, 1]}}}, "layout_choices.*kind set"),
+        ({"dag_params": {"ba_m": 0}}, "ba_m must be at least 1"),
+        ({"dag_params": {"ws_k_choices": {"kind": "set", "value": ["two"]}}}, "ws_k_choices must be whole numbers"),
+        ({"scm_params": {"bi_hsbm_off_diagonal_choices": {"kind": "set", "value": [0.1]}}}, "off_diagonal.*range"),
+        ({"database_params": {"column_nan_perc_choices": {"kind": "range", "value": [float("nan"), 1]}}}, "nan_perc"),
         ({"name": "../elsewhere"}, "name must consist of letters"),
     ],
 )
@@ -79,18 +130,18 @@ def test_bad_values_name_the_key(tree: dict, message: str) -> None:
 def test_whole_numbers_may_stand_for_real_ones() -> None:
     """[0, 2] for a real parameter is the interval, not the numbers 0, 1 and 2; and the same prior as [0.0, 2.0]."""
     whole, real = (
-        Config.from_dict({"scm_params": {"trend_exponent": {"kind": "range", "value": v}}})
+        Config.from_dict({"scm_params": {"ts_trend_alpha_choices": {"kind": "range", "value": v}}})
         for v in ([0, 2], [0.0, 2.0])
     )
     assert whole == real
     assert whole.hash() == real.hash() == Config().hash()
     rng = np.random.default_rng(0)
-    assert len({whole.scm_params.trend_exponent.draw(rng) for _ in range(50)}) == 50
+    assert len({whole.scm_params.ts_trend_alpha_choices.draw(rng) for _ in range(50)}) == 50
 
 
 def test_all_complaints_come_together() -> None:
-    with pytest.raises(PlurelError, match=r"link_diagonal.*categorical_prob"):
-        Config.from_dict({"database_params": {"link_diagonal": -1.0}, "scm_params": {"categorical_prob": 2.0}})
+    with pytest.raises(PlurelError, match=r"activation_limit.*ba_sink_edge_dropout"):
+        Config.from_dict({"scm_params": {"activation_limit": 0.1}, "dag_params": {"ba_sink_edge_dropout": 2.0}})
 
 
 def test_choices_draw_what_they_say() -> None:

@@ -1,0 +1,36 @@
+"""Priors by name, each as its differences from the defaults of plurel.config (which are `main`)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def _set(*options: Any) -> dict[str, Any]:
+    return {"kind": "set", "value": list(options)}
+
+
+def _range(low: float, high: float) -> dict[str, Any]:
+    return {"kind": "range", "value": [low, high]}
+
+
+# paper.md, section 3
+_PAPER: dict[str, Any] = {
+    "database_params": {"col_transform_choices": _set("identity")},
+    "scm_params": {
+        "scm_layout_choices": _set("ErdosRenyi", "BarabasiAlbert", "RandomTree", "ReverseRandomTree", "Layered"),
+        "activation_choices": _set("relu", "elu", "selu", "silu", "softsign", "tanh"),
+        "node_noise_shape_choices": _set([0.5, 0.5], [2.0, 2.0], [2.0, 3.0], [2.0, 4.0], [4.0, 1.0]),
+        "ts_ar_rho_choices": _range(0.0, 0.0),
+        "ts_value_scale_choices": _set(1),
+        "propagation_agg_choices": _set("sum"),
+        "mlp_num_layers_choices": _range(2, 2),
+        "mlp_weight_density_choices": _range(1.0, 1.0),
+        "activation_log_scale": 0.0,
+        "activation_limit": 1e15,
+        "embedding_limit": 1e15,
+        "source_gen_type_choices": _set("ts"),
+        "propagation_mode_choices": _set("type_eager"),
+    },
+    "dag_params": {"edge_weight_dist_choices": _set("gaussian")},
+}
+PRESETS: dict[str, dict[str, Any]] = {"main": {}, "paper": _PAPER}
