@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from plurel.choices import Choices
-from plurel.config import Config, DAGParams, DatabaseParams, SCMParams
+from plurel.config import Config, DAGParams, DatabaseParams, DiversityParams, SCMParams
 from plurel.errors import PlurelError
 from plurel.schema import max_foreign_keys, pretraining_seeds
 
@@ -19,6 +19,7 @@ __all__ = [
     "Config",
     "DAGParams",
     "DatabaseParams",
+    "DiversityParams",
     "PlurelError",
     "SCMParams",
     "SyntheticDataset",

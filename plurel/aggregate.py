@@ -23,3 +23,6 @@ AGGREGATIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "product": _product,
     "logexp": _log_sum_exp,
 }
+
+# what changes nothing where it is joined; -1e30 stands for -inf, which interpolation would turn to NaN
+NEUTRAL = {"sum": 0.0, "max": -1e30, "product": 1.0, "logexp": -1e30}

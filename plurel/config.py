@@ -172,6 +172,40 @@ class DAGParams(_Params):
 
 
 @dataclass(frozen=True)
+class DiversityParams(_Params):
+    """What real databases have and the published priors lack, each with a chance of its own; all off is `main`.
+
+    Attributes:
+        hidden_state_prob: per table with children, that its rows have a state that no column shows and that shapes
+            the rows which point to them; see plurel.hidden_state.
+        hidden_state_choices: how the state moves over the window: constant, drift or switch.
+        skewed_degree_prob: per foreign key, that parents differ in popularity: the weight of the r-th is r^-exponent.
+        popularity_exponent_choices: that exponent.
+        inactive_parent_choices: the part of parents without any child, where popularity differs.
+        nullable_key_prob: per foreign key, that it may be missing.
+        missing_key_choices: the part of rows where it is.
+        heavy_tail_prob, zero_inflation_prob, integer_prob: per number column, one after the other.
+        zero_choices: the part of zeros of a zero-inflated column.
+        text_prob: per categorical column, that it holds a word for each class, instead of one boolean for all.
+        missing_by_value_prob: per number column, that its missing values depend on the numbers themselves.
+    """
+
+    hidden_state_prob: float = 0.0
+    hidden_state_choices: Choices = _set("constant", "drift", "switch")
+    skewed_degree_prob: float = 0.0
+    popularity_exponent_choices: Choices = _range(0.5, 1.5)
+    inactive_parent_choices: Choices = _range(0.0, 0.5)
+    nullable_key_prob: float = 0.0
+    missing_key_choices: Choices = _range(0.01, 0.3)
+    heavy_tail_prob: float = 0.0
+    zero_inflation_prob: float = 0.0
+    zero_choices: Choices = _range(0.2, 0.8)
+    integer_prob: float = 0.0
+    text_prob: float = 0.0
+    missing_by_value_prob: float = 0.0
+
+
+@dataclass(frozen=True)
 class Config:
     """A prior over databases.
 
@@ -191,6 +225,7 @@ class Config:
     test_split: float = 0.9
     cache_dir: str | None = None
     name: str = "main"
+    diversity_params: DiversityParams = field(default_factory=DiversityParams)
 
     def __post_init__(self) -> None:
         found = list(complaints(self))

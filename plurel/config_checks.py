@@ -15,6 +15,7 @@ from plurel.aggregate import AGGREGATIONS
 from plurel.choices import Choices
 from plurel.columns import TRANSFORMS
 from plurel.dag import EDGE_WEIGHTS, LAYOUTS
+from plurel.hidden_state import HIDDEN_STATES
 from plurel.initialisers import INITIALISERS
 from plurel.sources import SOURCES
 
@@ -74,6 +75,7 @@ def _whole_numbers(config: Config) -> Iterator[str]:
 
 def _real_numbers(config: Config) -> Iterator[str]:
     database, scm, dag = config.database_params, config.scm_params, config.dag_params
+    diversity = config.diversity_params
     anything = (-1e6, 1e6)
     choices_within = {
         "database_params.column_nan_perc_choices": (database.column_nan_perc_choices, 0, 1),
@@ -88,6 +90,10 @@ def _real_numbers(config: Config) -> Iterator[str]:
         "scm_params.ts_ar_rho_choices": (scm.ts_ar_rho_choices, 0, 0.999),
         "scm_params.ts_value_scale_choices": (scm.ts_value_scale_choices, 1e-6, 1e6),
         "scm_params.mlp_weight_density_choices": (scm.mlp_weight_density_choices, 0, 1),
+        "diversity_params.popularity_exponent_choices": (diversity.popularity_exponent_choices, 0, 10),
+        "diversity_params.inactive_parent_choices": (diversity.inactive_parent_choices, 0, 1),
+        "diversity_params.missing_key_choices": (diversity.missing_key_choices, 0, 1),
+        "diversity_params.zero_choices": (diversity.zero_choices, 0, 1),
         "scm_params.source_beta_alpha_choices": (scm.source_beta_alpha_choices, 0.01, 1000),
         "scm_params.source_beta_beta_choices": (scm.source_beta_beta_choices, 0.01, 1000),
         "scm_params.cat_label_permute_prob_choices": (scm.cat_label_permute_prob_choices, 0, 1),
@@ -100,6 +106,9 @@ def _real_numbers(config: Config) -> Iterator[str]:
             yield f"{key} must lie in [{low:g}, {high:g}], not {_shown(choices)}"
     if scm.bi_hsbm_off_diagonal_choices.kind != "range":
         yield "scm_params.bi_hsbm_off_diagonal_choices must be of kind range: every pair of blocks draws its own"
+    for key, value in vars(diversity).items():
+        if key.endswith("_prob") and not 0 <= value <= 1:
+            yield f"diversity_params.{key} must lie in [0, 1], not {value}"
     values_within = {
         "scm_params.bi_hsbm_diagonal": (scm.bi_hsbm_diagonal, 0, 1),
         "scm_params.entity_table_ts_trend_scale": (scm.entity_table_ts_trend_scale, *anything),
@@ -130,6 +139,7 @@ def _names(config: Config) -> Iterator[str]:
         "scm_params.propagation_agg_choices": (scm.propagation_agg_choices, AGGREGATIONS),
         "scm_params.source_gen_type_choices": (scm.source_gen_type_choices, SOURCES),
         "scm_params.propagation_mode_choices": (scm.propagation_mode_choices, PROPAGATION_MODES),
+        "diversity_params.hidden_state_choices": (config.diversity_params.hidden_state_choices, HIDDEN_STATES),
         "dag_params.edge_weight_dist_choices": (dag.edge_weight_dist_choices, EDGE_WEIGHTS),
     }
     for key, (choices, known) in known_names.items():

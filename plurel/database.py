@@ -18,7 +18,8 @@ from plurel.columns import is_kept, to_column
 from plurel.config import Config
 from plurel.edges import Values
 from plurel.errors import PlurelError
-from plurel.links import draw_parents
+from plurel.hidden_state import draw_states, states_of_children
+from plurel.links import draw_parents, draw_popularity
 from plurel.random_streams import checked_seed, stream
 from plurel.schema import Schema, TableSchema, draw_schema
 from plurel.scm import ForeignMessages, TableSCM
@@ -69,18 +70,43 @@ class SyntheticDataset(Dataset):
                     )
                     for col, parent in table.fkeys.items()
                 ]
-                values[table.name] = self._values(table, foreign)
+                hidden = [self._hidden(table, schemas[parent], links[col]) for col, parent in table.fkeys.items()]
+                values[table.name] = self._values(table, foreign, [state for state in hidden if state is not None])
                 tables[table.name] = self._table(table, links, values[table.name])
         return Database(dict(sorted(tables.items(), key=lambda item: int(item[0].removeprefix("table_")))))
 
     def _links(self, fkey_col: str, child: TableSchema, parent: TableSchema) -> np.ndarray:
+        """The parent row of each child row, -1 for none; int64 (child rows,)."""
+        diversity = self.config.diversity_params
         rng = stream(self.seed, "links", child.name, fkey_col)
-        return draw_parents(parent.num_rows, child.num_rows, self.config.scm_params, rng)
+        popularity = np.ones(parent.num_rows)
+        if rng.random() < diversity.skewed_degree_prob:
+            exponent, idle = (
+                choices.draw(rng)
+                for choices in (diversity.popularity_exponent_choices, diversity.inactive_parent_choices)
+            )
+            popularity = draw_popularity(parent.num_rows, exponent, idle, rng)
+        parents = draw_parents(popularity, child.num_rows, self.config.scm_params, rng)
+        if rng.random() < diversity.nullable_key_prob:
+            parents[rng.random(child.num_rows) < diversity.missing_key_choices.draw(rng)] = -1
+        return parents
 
-    def _values(self, table: TableSchema, foreign: Sequence[ForeignMessages]) -> list[Values]:
+    def _hidden(self, child: TableSchema, parent: TableSchema, parents: np.ndarray) -> np.ndarray | None:
+        """The hidden state of each child row's parent at the child's time; None where the parents have none."""
+        diversity = self.config.diversity_params
+        rng = stream(self.seed, "hidden state", parent.name)
+        if rng.random() >= diversity.hidden_state_prob:
+            return None
+        states = draw_states(parent.num_rows, diversity.hidden_state_choices.draw(rng), rng)
+        times = np.linspace(0, 1, child.num_rows) if child.is_activity else np.zeros(child.num_rows)
+        return states_of_children(states, parents, times)
+
+    def _values(
+        self, table: TableSchema, foreign: Sequence[ForeignMessages], hidden: Sequence[np.ndarray]
+    ) -> list[Values]:
         """Values of the feature columns; the model is drawn again where none would be kept (1 table in 1,300)."""
         for attempt in range(_ATTEMPTS):
-            values = TableSCM(self.seed, table, self.config, attempt).propagate(foreign)
+            values = TableSCM(self.seed, table, self.config, attempt).propagate(foreign, hidden)
             if any(is_kept(column) for column in values):
                 return values
         raise PlurelError(
@@ -90,15 +116,14 @@ class SyntheticDataset(Dataset):
 
     def _table(self, table: TableSchema, links: dict[str, np.ndarray], values: list[Values]) -> Table:
         rng = stream(self.seed, "missing", table.name)
-        params = self.config.database_params
-        missing_rate = params.column_nan_perc_choices.draw(rng)
+        missing_rate = self.config.database_params.column_nan_perc_choices.draw(rng)
         data: dict[str, object] = {PKEY_COL: np.arange(table.num_rows)}
         if table.is_activity:
             days = pd.date_range(self.schema.start, self.schema.end, periods=table.num_rows)
             data[TIME_COL] = days.floor("s").as_unit("us")
-        data |= links
+        data |= {col: _key_column(parents) for col, parents in links.items()}
         for number, column in enumerate(values):
-            cells = to_column(column, missing_rate, params, rng)
+            cells = to_column(column, missing_rate, self.config, rng)
             if cells is not None:
                 data[f"feature_{number}"] = cells
         return Table(
@@ -107,3 +132,9 @@ class SyntheticDataset(Dataset):
             pkey_col=PKEY_COL,
             time_col=TIME_COL if table.is_activity else None,
         )
+
+
+def _key_column(parents: np.ndarray) -> np.ndarray | pd.arrays.IntegerArray:
+    """int64, or nullable where a key is missing (-1)."""
+    is_missing = parents < 0
+    return pd.arrays.IntegerArray(parents, is_missing) if is_missing.any() else parents

@@ -1,8 +1,9 @@
 """Which parent row each child row points to: a hierarchical stochastic block model per foreign key (paper, section 3).
 
 Rows of both sides are cut into prod(clusters) consecutive blocks; P(parent | child) is proportional to a product of
-one factor per level, which depends on the two rows' blocks alone. So a draw is one of a parent block, weighted by its
-size, and then of a row inside it: time and memory do not grow with parents x children.
+one factor per level, which depends on the two rows' blocks alone, and to the parent's popularity (1 in the published
+priors). So a draw is one of a parent block and then of a row inside it: time and memory do not grow with parents x
+children.
 """
 
 from __future__ import annotations
@@ -35,22 +36,33 @@ def block_bounds(num_rows: int, num_blocks: int) -> np.ndarray:
     return np.arange(num_blocks + 1) * num_rows // num_blocks
 
 
-def draw_parents(num_parents: int, num_children: int, params: SCMParams, rng: np.random.Generator) -> np.ndarray:
-    """One parent row for each child row; int64 (num_children,) in [0, num_parents)."""
-    weights = draw_block_weights(params, rng)
-    return sample_parents(weights, num_parents, num_children, rng)
+def draw_popularity(num_parents: int, exponent: float, inactive: float, rng: np.random.Generator) -> np.ndarray:
+    """Weights of parents: r^-exponent for the r-th of a random order, 0 for a random part; float64 (num_parents,)."""
+    popularity = rng.permutation(np.arange(1, num_parents + 1)) ** -float(exponent)
+    idle = rng.permutation(num_parents)[: min(round(inactive * num_parents), num_parents - 1)]
+    popularity[idle] = 0
+    return popularity
 
 
-def sample_parents(weights: np.ndarray, num_parents: int, num_children: int, rng: np.random.Generator) -> np.ndarray:
+def draw_parents(popularity: np.ndarray, num_children: int, params: SCMParams, rng: np.random.Generator) -> np.ndarray:
+    """One parent row for each child row, given the parents' weights within their block; int64 (num_children,)."""
+    return sample_parents(draw_block_weights(params, rng), popularity, num_children, rng)
+
+
+def sample_parents(
+    weights: np.ndarray, popularity: np.ndarray, num_children: int, rng: np.random.Generator
+) -> np.ndarray:
     """As draw_parents, with given factors between blocks (parent blocks, child blocks)."""
-    bounds = block_bounds(num_parents, weights.shape[0])
-    sizes = np.diff(bounds)
-    cumulative = np.cumsum(weights * sizes[:, None], axis=0)  # (parent blocks, child blocks)
+    bounds = block_bounds(len(popularity), weights.shape[0])
+    mass = np.concatenate([[0.0], np.cumsum(popularity)])
+    block_mass = np.diff(mass[bounds])
+    cumulative = np.cumsum(weights * block_mass[:, None], axis=0)  # (parent blocks, child blocks)
     child_block = np.repeat(np.arange(weights.shape[1]), np.diff(block_bounds(num_children, weights.shape[1])))
     target = rng.random(num_children) * cumulative[-1, child_block]
     block = np.empty(num_children, dtype=np.int64)
     for b in np.unique(child_block):  # at most 3^5 blocks
         rows = child_block == b
         block[rows] = np.searchsorted(cumulative[:, b], target[rows], side="right")
-    block = np.minimum(block, np.flatnonzero(sizes)[-1])
-    return bounds[block] + (rng.random(num_children) * sizes[block]).astype(np.int64)
+    block = np.minimum(block, np.flatnonzero(block_mass)[-1])
+    place = mass[bounds[block]] + rng.random(num_children) * block_mass[block]
+    return np.searchsorted(mass, place, side="right").clip(bounds[block] + 1, bounds[block + 1]) - 1

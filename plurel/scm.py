@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING
 import networkx as nx
 import numpy as np
 
+from plurel.aggregate import NEUTRAL
 from plurel.dag import EDGE_WEIGHTS, random_dag
 from plurel.edges import Edge, Messages, Positions, Values, draw_edges, locate
 from plurel.functions import CategoryDecoder, NumberDecoder
+from plurel.hidden_state import entangle
 from plurel.noise import beta_quantiles, sample_quantiles
 from plurel.random_streams import stream
 from plurel.sources import categories, numbers
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from plurel.schema import TableSchema
 
 _SPARE_NODES = 3
+_LISTENING = 0.5  # chance that a column is shaped by hidden states, where there are any
 _LIMIT = np.float32(1e15)  # deep dense graphs grow exponentially; beyond this float32 would overflow
 
 
@@ -33,7 +36,7 @@ class ForeignMessages:
 
     Args:
         columns: the parent's feature columns.
-        rows: int64 (child rows,), the parent row of each; float32 must hold it exactly (16 million parents).
+        rows: int64 (child rows,), the parent row of each, or -1 for none; float32 must hold it exactly (16 million).
     """
 
     def __init__(
@@ -46,8 +49,8 @@ class ForeignMessages:
         rows: np.ndarray,
         params: SCMParams,
     ) -> None:
-        self._params, self._rows = params, rows.astype(np.float32)
-        self._num_parents = len(columns[0].data)
+        self._params, self._num_parents = params, len(columns[0].data)
+        self._rows = np.where(rows < 0, self._num_parents, rows).astype(np.float32)
         self._edges = draw_edges(
             [locate(values, params.edge_knots) for values in columns],
             [0 if values.is_number else values.num_categories for values in columns],
@@ -58,14 +61,15 @@ class ForeignMessages:
         self._tables: dict[str, np.ndarray] = {}
 
     def edge(self, aggregation: str) -> Edge:
-        """One vector a parent row: the columns' vectors joined, for `sum` their mean."""
+        """One vector a parent row, the columns' vectors joined (for `sum` their mean); the last one says nothing."""
         if aggregation not in self._tables:
             messages, step = Messages(self._edges, aggregation), self._params.propagate_batch_size
             parts = [messages(i, min(i + step, self._num_parents)) for i in range(0, self._num_parents, step)]
             table = np.concatenate(parts)
             if aggregation == "sum":
                 table /= len(self._edges)
-            self._tables[aggregation] = np.clip(table, -_LIMIT, _LIMIT)
+            nothing = np.full_like(table[:1], NEUTRAL[aggregation])
+            self._tables[aggregation] = np.concatenate([np.clip(table, -_LIMIT, _LIMIT), nothing])
         return Edge(self._tables[aggregation], self._rows)
 
 
@@ -92,8 +96,8 @@ class TableSCM:
         self.column_nodes: list[int] = rng.choice(num_nodes, columns, replace=False).tolist()
         self.num_categories = [_draw_categories(params, rng) for _ in range(num_nodes)]
 
-    def propagate(self, foreign: Sequence[ForeignMessages] = ()) -> list[Values]:
-        """Values of the feature columns, given what each foreign key's parent rows say."""
+    def propagate(self, foreign: Sequence[ForeignMessages] = (), hidden: Sequence[np.ndarray] = ()) -> list[Values]:
+        """Values of the feature columns, given what each foreign key's parent rows say and their hidden states."""
         needed = set(self.column_nodes).union(*(nx.ancestors(self.graph, n) for n in self.column_nodes))
         values: dict[int, Values] = {}
         positions: dict[int, Positions] = {}
@@ -102,6 +106,8 @@ class TableSCM:
                 continue
             parents = sorted(self.graph.predecessors(node))
             values[node] = self._decode(node, parents, positions, foreign) if parents else self._source(node)
+            if hidden and node in self.column_nodes:
+                values[node] = self._shape(node, values[node], hidden)
             positions[node] = locate(values[node], self.params.edge_knots)
             if node not in self.column_nodes:
                 values.pop(node)
@@ -119,7 +125,11 @@ class TableSCM:
         return Values(numbers(rows, is_activity, self.params, rng).astype(np.float32), 0)
 
     def _decode(
-        self, node: int, parents: list[int], positions: Mapping[int, Positions], foreign: Sequence[ForeignMessages]
+        self,
+        node: int,
+        parents: list[int],
+        positions: Mapping[int, Positions],
+        foreign: Sequence[ForeignMessages],
     ) -> Values:
         params, count = self.params, self._categories(node)
         width, num_rows = params.mlp_emb_dim, self.schema.num_rows
@@ -146,6 +156,16 @@ class TableSCM:
         if not count:
             np.clip(data, -_LIMIT, _LIMIT, out=data)
         return Values(data, count)
+
+    def _shape(self, node: int, values: Values, hidden: Sequence[np.ndarray]) -> Values:
+        """The same values, dealt to the rows anew so that they follow hidden states."""
+        rng = stream(self.seed, "shape", *self.key, node)
+        if rng.random() >= _LISTENING:
+            return values
+        if not values.num_categories:
+            return Values(entangle(values.data, hidden, rng), 0)
+        label = rng.permutation(values.num_categories)  # categories have no order of their own
+        return Values(np.argsort(label)[entangle(label[values.data], hidden, rng)], values.num_categories)
 
     def _classes(self, node: int, values: Values) -> Values:
         """Of a lazy table's categorical column: its numbers cut at values of random rows, classes relabelled."""

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from scipy import stats
 
 from plurel.config import SCMParams
-from plurel.links import block_bounds, draw_block_weights, draw_parents, sample_parents
+from plurel.links import block_bounds, draw_block_weights, draw_parents, draw_popularity, sample_parents
 from plurel.random_streams import stream
 
 
-def test_parents_follow_the_block_model() -> None:
-    """Frequencies of (parent, child) against P(parent | child) computed pair by pair."""
+@pytest.mark.parametrize("popularity_of", [np.ones, lambda n: np.array([3.0, 0, 1, 2, 0.5, 0, 9])[:n]])
+def test_parents_follow_the_block_model(popularity_of: Callable[[int], np.ndarray]) -> None:
+    """Frequencies of (parent, child) against P(parent | child) computed pair by pair; idle parents get none."""
     rng = np.random.default_rng(1)
     weights = np.array([[0.9, 0.002], [0.001, 0.9], [0.3, 0.002]])
     num_parents, num_children, repeats = 7, 5, 4000
-    drawn = np.stack([sample_parents(weights, num_parents, num_children, rng) for _ in range(repeats)])
+    popularity = popularity_of(num_parents)
+    drawn = np.stack([sample_parents(weights, popularity, num_children, rng) for _ in range(repeats)])
     parent_block = np.searchsorted(block_bounds(num_parents, 3), np.arange(num_parents), side="right") - 1
     child_block = np.searchsorted(block_bounds(num_children, 2), np.arange(num_children), side="right") - 1
     for child in range(num_children):
-        pair = np.array([weights[parent_block[p], child_block[child]] for p in range(num_parents)])
+        pair = np.array([weights[parent_block[p], child_block[child]] * popularity[p] for p in range(num_parents)])
+        assert set(np.unique(drawn[:, child])) <= set(np.flatnonzero(popularity))
         expected = repeats * pair / pair.sum()
         observed = np.bincount(drawn[:, child], minlength=num_parents)
         common = expected >= 5
@@ -63,10 +68,18 @@ def test_block_weights_are_those_of_the_hierarchy_pair_by_pair() -> None:
 
 def test_every_child_has_a_parent_whatever_the_sizes() -> None:
     for seed, (parents, children) in enumerate([(1, 1), (1, 50), (2, 7), (300, 3), (500, 4000)]):
-        drawn = draw_parents(parents, children, SCMParams(), np.random.default_rng(seed))
+        drawn = draw_parents(np.ones(parents), children, SCMParams(), np.random.default_rng(seed))
         assert drawn.shape == (children,)
         assert drawn.min() >= 0
         assert drawn.max() < parents
+
+
+def test_popularity_is_a_power_law_over_active_parents() -> None:
+    weights = draw_popularity(100, 1.3, 0.25, np.random.default_rng(0))
+    assert (weights == 0).sum() == 25
+    expected = np.arange(1, 101) ** -1.3
+    assert set(weights[weights > 0]) <= set(expected)
+    assert draw_popularity(3, 1.0, 1.0, np.random.default_rng(0)).sum() > 0
 
 
 def test_streams_of_different_names_share_nothing() -> None:
