@@ -17,6 +17,7 @@ from rfm.checkpoint import save_checkpoint
 from rfm.datamodule import PretrainBatches, StepDataModule
 from rfm.model import ModelConfig
 from rfm.module import OptimConfig, PretrainModule
+from rfm.objective import Objective
 from rfm.schedule import ScheduleConfig
 from rfm.store import Store, TextTable, build_stores
 
@@ -56,7 +57,7 @@ def pretrain(
         ctx_len=cfg.ctx_len,
         batch_size=cfg.batch_size,
         max_bfs_width=cfg.max_bfs_width,
-        mask_frac=cfg.mask_frac,
+        objective=Objective(cfg.objective, tuple(cfg.mask_rates)),
         seed=seed,
     )
     data = StepDataModule(batches)

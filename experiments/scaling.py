@@ -22,7 +22,9 @@ from experiments.runtime import quiet_libraries, set_threads
 from experiments.training import RunLogs
 from experiments.transfer import choose_tasks, open_dataset, print_table, transfer_table
 from rfm.checkpoint import load_checkpoint, save_checkpoint
+from rfm.errors import RfmError
 from rfm.model import ModelConfig
+from rfm.objective import Objective
 from rfm.seeds import validation_seeds
 from rfm.store import Store, TextTable, build_stores
 
@@ -48,8 +50,10 @@ def check_config(cfg: DictConfig) -> None:
         complaints.append(
             f"the smallest of grid.tokens is {steps} steps, too few for {cfg.train.warmup_steps} of warm-up"
         )
-    if not 0 <= cfg.train.mask_frac < 1:
-        complaints.append(f"train.mask_frac must lie in [0, 1), got {cfg.train.mask_frac}")
+    try:
+        Objective(cfg.train.objective, tuple(cfg.train.mask_rates))
+    except RfmError as error:
+        complaints.append(f"train: {error}")
     for key, known in (("protocol", PROTOCOLS), ("policy", POLICIES)):
         if cfg.transfer[key] not in known:
             complaints.append(f"transfer.{key} must be one of {', '.join(known)}, got {cfg.transfer[key]!r}")

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from rfm.contexts import Contexts
 from rfm.errors import RfmError
-from rfm.random_keys import item_keys
+from rfm.objective import Objective
 from rfm.store import SemType, TextTable
 
 
@@ -134,7 +134,7 @@ class Batch:
 def make_batch(
     contexts: Contexts | Sequence[Contexts],
     texts: TextTable,
-    mask_frac: float = 0.0,
+    objective: Objective | None = None,
     key: int = 0,
     store_idxs: Sequence[int] | None = None,
 ) -> Batch:
@@ -143,22 +143,20 @@ def make_batch(
     Args:
         contexts: of equal length L; their sequences follow one another in the given order.
         texts: the table that the stores' text ids point into.
-        mask_frac: chance in [0, 1) that a number, datetime or boolean cell other than the target is masked too.
-        key: with each item's own key, position and nothing else, decides which cells those are.
+        objective: which cells are masked; default: the target cells.
+        key: with each item's own key, decides the random ones among them.
         store_idxs: index of the store of each `Contexts`; default: its position in the list.
 
     Raises:
-        RfmError: no contexts, contexts of unequal length, or `mask_frac` outside [0, 1).
+        RfmError: no contexts, or contexts of unequal length.
     """
     groups = [contexts] if isinstance(contexts, Contexts) else list(contexts)
     store_idxs = range(len(groups)) if store_idxs is None else store_idxs
-    _check_groups(groups, mask_frac, len(store_idxs))
+    _check_groups(groups, len(store_idxs))
     joined = _join(groups)
     is_padding = joined.is_padding
     is_text = joined.cell_text >= 0
-    is_masked = joined.is_target.copy()
-    if mask_frac > 0:
-        is_masked |= _extra_masks(joined, mask_frac, key) & ~is_padding & ~is_text
+    is_masked = (objective or Objective()).hidden(joined, key)
     name_idx, text_idx, unique = _local_strings(joined.name_text, joined.cell_text, is_padding, is_text)
     return Batch(
         row_idx=torch.from_numpy(joined.row_idx),
@@ -178,7 +176,7 @@ def make_batch(
     )
 
 
-def _check_groups(groups: list[Contexts], mask_frac: float, num_store_idxs: int) -> None:
+def _check_groups(groups: list[Contexts], num_store_idxs: int) -> None:
     if not groups:
         raise RfmError("make_batch: the list of contexts is empty; give at least one Contexts")
     lengths = sorted({group.row_idx.shape[1] for group in groups})
@@ -186,8 +184,6 @@ def _check_groups(groups: list[Contexts], mask_frac: float, num_store_idxs: int)
         raise RfmError(f"make_batch: contexts of lengths {lengths} cannot share a batch; use one ctx_len")
     if num_store_idxs != len(groups):
         raise RfmError(f"make_batch: {num_store_idxs} store_idxs for {len(groups)} contexts; give one for each")
-    if not 0 <= mask_frac < 1:
-        raise RfmError(f"make_batch: mask_frac is {mask_frac}; it is a fraction in [0, 1)")
 
 
 def _join(groups: list[Contexts]) -> Contexts:
@@ -201,12 +197,6 @@ def _join(groups: list[Contexts]) -> Contexts:
         for array in arrays["parent_idx"]
     ]
     return Contexts(**{name: np.concatenate(parts) for name, parts in arrays.items()})
-
-
-def _extra_masks(contexts: Contexts, mask_frac: float, key: int) -> np.ndarray:
-    """bool (B, L), true with chance `mask_frac`; a function of (key, item key, position) alone."""
-    draws = item_keys(key, contexts.key[:, None], np.arange(contexts.row_idx.shape[1])[None, :])
-    return (draws >> np.uint64(11)) * 2.0**-53 < mask_frac
 
 
 def _local_strings(

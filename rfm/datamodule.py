@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from rfm.batch import Batch, make_batch
 from rfm.compatibility import check_text_table
 from rfm.errors import RfmError
+from rfm.objective import Objective
 from rfm.random_keys import item_keys
 from rfm.sampler import ContextSampler, Policy, Protocol
 from rfm.seeds import PretrainSeeds
@@ -33,7 +34,7 @@ class PretrainBatches:
     Args:
         texts: the text table that all stores share.
         ctx_len, batch_size: cells of a context, contexts of a batch (on each device).
-        mask_frac: chance that a further number, datetime or boolean cell is hidden and trained on beside the target.
+        objective: which cells are hidden and trained on; default: the target alone.
 
     Raises:
         RfmError: if there is no store, no column to predict in any, or a text table that is not theirs.
@@ -47,12 +48,12 @@ class PretrainBatches:
         ctx_len: int,
         batch_size: int,
         seed: int,
-        mask_frac: float = 0.0,
+        objective: Objective | None = None,
         max_bfs_width: int = 128,
     ) -> None:
         check_text_table(stores, texts)
         self.stores, self.texts = list(stores), texts
-        self.batch_size, self.seed, self.mask_frac = batch_size, seed, mask_frac
+        self.batch_size, self.seed, self.objective = batch_size, seed, objective
         self.seeds = PretrainSeeds(self.stores, seed=seed)
         self._samplers = [ContextSampler(s, ctx_len=ctx_len, max_bfs_width=max_bfs_width) for s in self.stores]
 
@@ -65,7 +66,7 @@ class PretrainBatches:
         for i in drawn:
             of_store = store_idx == i
             contexts.append(self._samplers[i].sample(rows[of_store], columns[of_store], keys[of_store]))
-        return make_batch(contexts, self.texts, self.mask_frac, key=self.seed, store_idxs=drawn.tolist())
+        return make_batch(contexts, self.texts, self.objective, key=self.seed, store_idxs=drawn.tolist())
 
 
 class TaskBatches:

@@ -60,11 +60,11 @@ def test_the_paper_protocol_is_section_7(experiment: str) -> None:
         0.1,
         [0.9, 0.999],
     )
-    assert (cfg.train.batch_size, cfg.train.ctx_len, cfg.train.gradient_clip, cfg.train.mask_frac) == (
+    assert (cfg.train.batch_size, cfg.train.ctx_len, cfg.train.gradient_clip, cfg.train.objective) == (
         128,
         1024,
         1.0,
-        0.0,
+        "paper",
     )
     assert cfg.model.num_blocks == 12 and cfg.seed == 0
 

@@ -69,27 +69,6 @@ def test_one_group_or_other_store_indices(contexts, two_stores, batch) -> None:
     assert (make_batch(contexts[1:], two_stores[1], store_idxs=[7]).store_idx == 7).all()
 
 
-@pytest.mark.parametrize("mask_frac", [0.15, 0.5, 0.9])
-def test_extra_masks(contexts, two_stores, mask_frac) -> None:
-    texts = two_stores[1]
-    group = contexts[0]
-    many = [replace(group, key=item_keys(9, k, group.key)) for k in range(40)]
-    batch = make_batch(many, texts, mask_frac, key=3)
-    batch.validate()
-    can_be_masked = ~batch.is_padding & ~batch.is_target & (batch.sem_type != SemType.TEXT)
-    assert (batch.sem_type == SemType.TEXT).any()
-    n = int(can_be_masked.sum())
-    share = batch.is_masked[can_be_masked].float().mean().item()
-    assert abs(share - mask_frac) < 4 * (mask_frac * (1 - mask_frac) / n) ** 0.5
-    assert not (batch.is_masked & ~can_be_masked & ~batch.is_target).any() and batch.is_masked[:, 0].all()
-    again = make_batch(many, texts, mask_frac, key=3)
-    assert torch.equal(again.is_masked, batch.is_masked)
-    assert not torch.equal(make_batch(many, texts, mask_frac, key=4).is_masked, batch.is_masked)
-    alone = make_batch(many[5], texts, mask_frac, key=3)  # whatever else is in the batch
-    size = len(group.key)
-    assert torch.equal(alone.is_masked, batch.is_masked[5 * size : 6 * size])
-
-
 def test_moves_to_a_device(batch) -> None:
     moved = batch.to("meta")
     assert moved.value.device.type == "meta" and batch.value.device.type == "cpu"
@@ -134,8 +113,6 @@ def test_make_batch_errors(contexts, two_stores) -> None:
     texts = two_stores[1]
     with pytest.raises(RfmError, match="empty"):
         make_batch([], texts)
-    with pytest.raises(RfmError, match=r"mask_frac is 1\.0"):
-        make_batch(contexts, texts, 1.0)
     with pytest.raises(RfmError, match="one for each"):
         make_batch(contexts, texts, store_idxs=[0])
     short = Contexts.empty(np.zeros(1, np.uint64), 3, 1)

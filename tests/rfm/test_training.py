@@ -15,6 +15,7 @@ from rfm.datamodule import PretrainBatches, StepDataModule, StepDataset, TaskBat
 from rfm.errors import RfmError
 from rfm.model import ModelConfig, RelationalTransformer
 from rfm.module import OptimConfig, PretrainModule
+from rfm.objective import Objective
 from rfm.schedule import ScheduleConfig
 
 CTX_LEN = 24
@@ -63,7 +64,7 @@ def make_source(two_stores, kind: str, **options):
     stores, texts = two_stores
     options = {"ctx_len": CTX_LEN, "batch_size": BATCH_SIZE, "seed": 3} | options
     if kind == "pretrain":
-        return PretrainBatches(stores, texts, mask_frac=0.2, **options)
+        return PretrainBatches(stores, texts, objective=Objective("dense", (0.2, 0.2)), **options)
     return TaskBatches(stores[0], texts, kind, **options)
 
 
