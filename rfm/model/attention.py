@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
 
-from rfm.model.masks import AttentionBias
+from rfm.model.backends import Attention
 
 NORM_EPS = 1.1920929e-07  # float32 machine epsilon; fixed, so that the dtype does not change the function
 
@@ -64,19 +64,14 @@ class MaskedAttention(nn.Module):
         self.q_norm = RMSNorm(d_model // num_heads)
         self.k_norm = RMSNorm(d_model // num_heads)
 
-    def forward(self, x: Tensor, gain: Tensor, mask: AttentionBias) -> Tensor:
+    def forward(self, x: Tensor, gain: Tensor, attention: Attention) -> Tensor:
         """Attends from and to x * gain: x (B, L, D), gain (D,) -> (B, L, D)."""
-        batch, length, width = x.shape
         # one product for the three projections, and the gain on the weights, which are fewer than the activations:
         # a narrow model is bound by calls and memory, not by arithmetic
         weights = torch.cat([self.wq.weight, self.wk.weight, self.wv.weight])
         packed = F.linear(x, weights * gain)  # (B, L, 3D)
-        heads = packed.view(batch, length, 3, self.num_heads, -1)  # (B, L, 3, H, D/H)
+        heads = packed.unflatten(-1, (3, self.num_heads, -1))  # (B, L, 3, H, D/H)
         q, k = rms_normalise(heads[:, :, :2]).unbind(2)
         # q·g_q and k·g_k meet only in their product, so that both gains fit on the query
         q, v = q * (self.q_norm.weight * self.k_norm.weight).to(q.dtype), heads[:, :, 2]
-        joined = F.scaled_dot_product_attention(
-            q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), attn_mask=mask.bias
-        )  # (B, H, L, D/H)
-        joined = joined.transpose(1, 2).reshape(batch, length, width)
-        return self.wo(joined * mask.has_key)
+        return self.wo(attention.attend(q, k, v).flatten(2))

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from rfm.batch import Batch
@@ -63,3 +64,9 @@ class AttentionBias:
         has_key = mask.any(-1, keepdim=True)  # (B, L, 1)
         bias = torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill_(~mask & has_key, float("-inf"))
         return cls(bias[:, None], has_key.to(dtype))
+
+    def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Attention of q to k and v, all (B, L, H, D); zeros where a query has no key."""
+        q, k, v = (x.transpose(1, 2) for x in (q, k, v))  # (B, H, L, D)
+        joined = F.scaled_dot_product_attention(q, k, v, attn_mask=self.bias)
+        return joined.transpose(1, 2) * self.has_key[..., None]

@@ -12,11 +12,9 @@ from torch import Tensor, nn
 from rfm.batch import Batch
 from rfm.errors import RfmError
 from rfm.model.attention import MaskedAttention, RMSNorm, rms_normalise
+from rfm.model.backends import ATTENTIONS, Attention, BackendName, check_backend, choose_backend, make_attentions
 from rfm.model.config import ModelConfig
 from rfm.model.embedding import TYPES, embed_cells
-from rfm.model.masks import AttentionBias, RelationalMasks
-
-ATTENTIONS = ("col", "feat", "nbr")  # their order in a block
 
 
 class FeedForward(nn.Module):
@@ -42,19 +40,24 @@ class Block(nn.Module):
         self.attns = nn.ModuleDict({name: MaskedAttention(config.d_model, config.num_heads) for name in ATTENTIONS})
         self.ffn = FeedForward(config.d_model, config.d_ff)
 
-    def forward(self, x: Tensor, masks: dict[str, AttentionBias]) -> Tensor:
+    def forward(self, x: Tensor, attentions: dict[str, Attention]) -> Tensor:
         """x (B, L, D) -> (B, L, D)."""
         for name in ATTENTIONS:
-            x = x + self.attns[name](rms_normalise(x), self.norms[name].weight, masks[name])
+            x = x + self.attns[name](rms_normalise(x), self.norms[name].weight, attentions[name])
         return x + self.ffn(rms_normalise(x), self.norms["ffn"].weight)
 
 
 class RelationalTransformer(nn.Module):
-    """Batch of contexts -> one vector per cell -> predictions of every type (paper, section 5)."""
+    """Batch of contexts -> one vector per cell -> predictions of every type (paper, section 5).
 
-    def __init__(self, config: ModelConfig) -> None:
+    Args:
+        attention: how attention is computed, see `rfm.model.backends`; the result is the same.
+    """
+
+    def __init__(self, config: ModelConfig, attention: BackendName = "auto") -> None:
         super().__init__()
-        self.config = config
+        check_backend(attention)
+        self.config, self.attention = config, attention
         d_model, d_text = config.d_model, config.d_text
         widths = {name: d_text if name == "text" else 1 for name in TYPES}
         self.enc_dict = nn.ModuleDict({t: nn.Linear(w, d_model) for t, w in (widths | {"col_name": d_text}).items()})
@@ -77,10 +80,10 @@ class RelationalTransformer(nn.Module):
             )
         x = embed_cells(batch, self.enc_dict, self.norm_dict, self.mask_embs)
         dtype = _compute_dtype(x)
-        masks = RelationalMasks.from_batch(batch)
-        biases = {name: AttentionBias.from_mask(getattr(masks, name), dtype) for name in ATTENTIONS}
+        backend = choose_backend(self.attention, x.device, self.config.d_model // self.config.num_heads, dtype)
+        attentions = make_attentions(batch, backend, dtype)
         for block in self.blocks:
-            x = block(x, biases)
+            x = block(x, attentions)
         return self.norm_out(x)
 
     def decode(self, hidden: Tensor) -> dict[str, Tensor]:

@@ -60,9 +60,10 @@ def parity(shared: Path) -> dict[str, dict[str, Tensor]]:
     return {name: load_file(folder / f"{name}.safetensors") for name in ("state", "batch", "expected", "grads")}
 
 
-@pytest.fixture(scope="module")
-def model(parity: dict[str, dict[str, Tensor]]) -> RelationalTransformer:
-    model = RelationalTransformer(ModelConfig(num_blocks=2, d_model=32, num_heads=2, d_ff=64, d_text=16))
+@pytest.fixture(scope="module", params=["sdpa", "segment"])
+def model(parity: dict[str, dict[str, Tensor]], request: pytest.FixtureRequest) -> RelationalTransformer:
+    sizes = ModelConfig(num_blocks=2, d_model=32, num_heads=2, d_ff=64, d_text=16)
+    model = RelationalTransformer(sizes, attention=request.param)
     model.load_state_dict(parity["state"], strict=True)
     return model
 

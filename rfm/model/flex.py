@@ -1,0 +1,74 @@
+"""Attention on a GPU by torch's flex attention: masks are computed from ids inside the kernel, never materialised.
+
+Axes: B sequences, L cells, F parent slots, H heads, D head width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex_attention
+
+from rfm.batch import Batch
+
+Rule = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
+MIN_WIDTH = 16  # of a head: what the kernel's matrix products need
+
+
+@dataclass(frozen=True)
+class FlexMask:
+    """One attention of one batch; blocks of cells without any pair are skipped."""
+
+    block_mask: BlockMask
+
+    @classmethod
+    def from_batch(cls, batch: Batch) -> dict[str, FlexMask]:
+        """The attentions "col", "feat" and "nbr" (paper, section 5) of a batch on any device."""
+        size, length = batch.row_idx.shape
+        make = compiled(create_block_mask) if batch.row_idx.is_cuda else create_block_mask
+        return {
+            name: cls(make(rule, size, None, length, length, device=batch.row_idx.device))
+            for name, rule in mask_rules(batch).items()
+        }
+
+    def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Attention of q to k and v, all (B, L, H, D); zeros where a query has no key."""
+        attention = compiled(flex_attention) if q.is_cuda else flex_attention
+        heads = [x.transpose(1, 2) for x in (q, k, v)]  # (B, H, L, D)
+        return attention(*heads, block_mask=self.block_mask).transpose(1, 2)
+
+
+def mask_rules(batch: Batch) -> dict[str, Rule]:
+    """Functions of (sequence, head, query, key) that say whether the query attends to the key."""
+    # the number of no row or column: -1 on padding is distinct from -1 in an unused slot, so that neither matches
+    row = torch.where(batch.is_padding, -2, batch.row_idx)
+    column = batch.column_idx
+    real = ~batch.is_padding
+    slots = batch.parent_idx.unbind(-1)
+
+    def points_to(b: Tensor, child: Tensor, parent: Tensor) -> Tensor:
+        found = slots[0][b, child] == row[b, parent]
+        for slot in slots[1:]:
+            found = found | (slot[b, child] == row[b, parent])
+        return found
+
+    def col(b: Tensor, _: Tensor, query: Tensor, key: Tensor) -> Tensor:
+        return (column[b, query] == column[b, key]) & real[b, query]
+
+    def feat(b: Tensor, _: Tensor, query: Tensor, key: Tensor) -> Tensor:
+        return ((row[b, query] == row[b, key]) | points_to(b, query, key)) & real[b, query]
+
+    def nbr(b: Tensor, _: Tensor, query: Tensor, key: Tensor) -> Tensor:
+        return points_to(b, key, query) & real[b, key]
+
+    return {"col": col, "feat": feat, "nbr": nbr}
+
+
+@lru_cache(maxsize=2)
+def compiled(function: Callable) -> Callable:
+    """The function compiled once for each shape; contexts have a fixed one."""
+    return torch.compile(function, dynamic=False)
