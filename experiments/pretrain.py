@@ -57,7 +57,7 @@ def pretrain(
         ctx_len=cfg.ctx_len,
         batch_size=cfg.batch_size,
         max_bfs_width=cfg.max_bfs_width,
-        objective=Objective(cfg.objective, tuple(cfg.mask_rates)),
+        objective=Objective(cfg.objective, cfg.mask_rate),
         seed=seed,
     )
     data = StepDataModule(batches)

@@ -51,7 +51,7 @@ def check_config(cfg: DictConfig) -> None:
             f"the smallest of grid.tokens is {steps} steps, too few for {cfg.train.warmup_steps} of warm-up"
         )
     try:
-        Objective(cfg.train.objective, tuple(cfg.train.mask_rates))
+        Objective(cfg.train.objective, cfg.train.mask_rate)
     except RfmError as error:
         complaints.append(f"train: {error}")
     for key, known in (("protocol", PROTOCOLS), ("policy", POLICIES)):

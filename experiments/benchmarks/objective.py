@@ -1,9 +1,9 @@
 """Validation loss against tokens for several objectives: same corpus, model, contexts and steps; a CSV and a table.
 
     python -m experiments.benchmarks.objective --corpus DIR --validation DIR --out DIR \\
-        [--objectives paper,dense:0.15,dense:0-0.3] [--seeds 0,1,2] [key=value ...]
+        [--objectives paper,dense:0.15,dense:0.3] [--seeds 0,1,2] [key=value ...]
 
-Both folders are made by experiments.generate. `dense:LOW-HIGH` draws the rate of each context. A length of training is
+Both folders are made by experiments.generate. A length of training is
 a run of its own with a warm-up, a constant rate and a decay over its last fifth, as in a scaling grid. The loss is
 that of the target cell alone, every other cell visible, on the same cells of the validation databases for all.
 key=value changes the configuration of experiments.scaling; finished runs are kept.
@@ -20,7 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 
 import plurel
 from analysis.results import read_results
-from experiments.errors import ExperimentError, user_errors
+from experiments.errors import user_errors
 from experiments.grid import Grid
 from experiments.runtime import quiet_libraries, set_threads
 from experiments.scaling import check_config
@@ -34,19 +34,9 @@ TOKENS = [65_536, 131_072, 262_144, 524_288]
 
 
 def objective_overrides(text: str) -> list[str]:
-    """Overrides of the configuration for "paper", "dense:0.15" or "dense:0-0.3".
-
-    Raises:
-        ExperimentError: if the text is none of these.
-    """
-    name, _, rates = text.partition(":")
-    if not rates:
-        return [f"train.objective={name}"]
-    low, _, high = rates.partition("-")
-    try:
-        return [f"train.objective={name}", f"train.mask_rates=[{float(low)},{float(high or low)}]"]
-    except ValueError as error:
-        raise ExperimentError(f"objective {text!r} is not NAME, NAME:RATE or NAME:LOW-HIGH") from error
+    """Overrides of the configuration for "paper" or "dense:0.15"."""
+    name, _, rate = text.partition(":")
+    return [f"train.objective={name}"] + ([f"train.mask_rate={rate}"] if rate else [])
 
 
 def configuration(args: argparse.Namespace, objective: str, seed: int, num_databases: int) -> DictConfig:
@@ -91,7 +81,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for folder in ("corpus", "validation", "out"):
         parser.add_argument(f"--{folder}", type=Path, required=True)
-    parser.add_argument("--objectives", type=lambda text: text.split(","), default="paper,dense:0.15,dense:0-0.3")
+    parser.add_argument("--objectives", type=lambda text: text.split(","), default="paper,dense:0.15,dense:0.3")
     parser.add_argument("--seeds", type=lambda text: [int(part) for part in text.split(",")], default="0,1,2")
     args, args.overrides = parser.parse_known_args(argv)
     return args

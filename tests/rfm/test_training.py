@@ -64,7 +64,7 @@ def make_source(two_stores, kind: str, **options):
     stores, texts = two_stores
     options = {"ctx_len": CTX_LEN, "batch_size": BATCH_SIZE, "seed": 3} | options
     if kind == "pretrain":
-        return PretrainBatches(stores, texts, objective=Objective("dense", (0.2, 0.2)), **options)
+        return PretrainBatches(stores, texts, objective=Objective("dense", 0.2), **options)
     return TaskBatches(stores[0], texts, kind, **options)
 
 
