@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 import plurel
 from experiments.errors import ExperimentError, user_errors
 from experiments.provenance import RunRecord
-from experiments.runtime import quiet_libraries, set_threads
+from experiments.runtime import keep_memory, quiet_libraries, set_threads
 from experiments.training import RunLogs, train
 from rfm.checkpoint import save_checkpoint
 from rfm.datamodule import PretrainBatches, StepDataModule
@@ -79,6 +79,7 @@ def run(cfg: DictConfig) -> Path:
     """Builds the corpus' stores, pretrains, and returns the folder of the checkpoint."""
     run_dir = Path(cfg.run.dir)
     set_threads(cfg.threads)
+    keep_memory()
     quiet_libraries()
     folders = plurel.load_corpus(Path(cfg.corpus.path))
     if cfg.corpus.num_databases is not None and cfg.corpus.num_databases > len(folders):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import os
+import sys
 import warnings
 
 import torch
@@ -15,6 +17,19 @@ def set_threads(threads: int | None) -> int:
     number = threads or available
     torch.set_num_threads(number)
     return number
+
+
+def keep_memory() -> None:
+    """Lets memory that one training step frees serve the next: glibc hands large blocks back to the system, and the
+    page faults of taking them again were a tenth of a step on the CPU. Does nothing elsewhere.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        m_trim_threshold, m_mmap_threshold = -1, -3  # malloc.h
+        mallopt(m_mmap_threshold, 2**30)
+        mallopt(m_trim_threshold, 2**31 - 1)
 
 
 def quiet_libraries() -> None:

@@ -18,7 +18,7 @@ from experiments.generate import generate, prior_from
 from experiments.grid import Cell, Grid
 from experiments.provenance import RunRecord
 from experiments.report import make_report
-from experiments.runtime import quiet_libraries, set_threads
+from experiments.runtime import keep_memory, quiet_libraries, set_threads
 from experiments.training import RunLogs
 from experiments.transfer import choose_tasks, open_dataset, print_table, transfer_table
 from rfm.checkpoint import load_checkpoint, save_checkpoint
@@ -140,6 +140,7 @@ def run(cfg: DictConfig) -> Path:
     check_config(cfg)
     run_dir = Path(cfg.run.dir)
     set_threads(cfg.threads)
+    keep_memory()
     quiet_libraries()
     record = RunRecord(
         run_dir,

@@ -17,7 +17,7 @@ from experiments.contexts import TaskContexts
 from experiments.errors import ExperimentError, user_errors
 from experiments.finetune import finetune
 from experiments.nycflights import build_nycflights
-from experiments.runtime import set_threads
+from experiments.runtime import keep_memory, set_threads
 from rfm.checkpoint import load_checkpoint
 from rfm.metrics import score, task_metrics
 from rfm.model import RelationalTransformer
@@ -118,6 +118,7 @@ def print_table(table: pd.DataFrame) -> None:
 def main(cfg: DictConfig) -> None:
     with user_errors():
         set_threads(cfg.threads)
+        keep_memory()
         model = load_checkpoint(Path(cfg.checkpoint))
         store, texts = open_dataset(cfg.dataset, Path(cfg.store_dir), cfg.text_model)
         how = TaskContexts.from_config(cfg.protocol, cfg.policy, cfg.train, cfg.seed)

@@ -17,7 +17,7 @@ NORM_EPS = 1.1920929e-07  # float32 machine epsilon; fixed, so that the dtype do
 
 def rms_normalise(x: Tensor) -> Tensor:
     """x / sqrt(mean(x², last axis) + eps), without a gain; summed in float32 also if x is narrower."""
-    if x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64):
+    if x.device.type == "cpu":
         return _NormaliseOnCpu.apply(x)
     return F.rms_norm(x, x.shape[-1:], None, NORM_EPS)
 
@@ -27,8 +27,9 @@ class _NormaliseOnCpu(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: FunctionCtx, x: Tensor) -> Tensor:
-        norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
-        scale = norm.square_().div_(x.shape[-1]).add_(NORM_EPS).rsqrt_()
+        wide = torch.promote_types(x.dtype, torch.float32)
+        norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=wide)
+        scale = norm.square_().div_(x.shape[-1]).add_(NORM_EPS).rsqrt_().to(x.dtype)
         y = x * scale
         ctx.save_for_backward(y, scale)
         return y

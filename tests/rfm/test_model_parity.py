@@ -9,49 +9,10 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from rfm.batch import Batch
+from experiments.benchmarks.parity import to_batch
 from rfm.model import ModelConfig, RelationalMasks, RelationalTransformer, masked_cell_loss
-from rfm.model.embedding import TYPES
 
 TOLERANCE = 1e-5
-
-
-def to_batch(reference: dict[str, Tensor]) -> Batch:
-    """The reference's batch in our terms: rows numbered within a context, unique strings, one value per cell."""
-    is_padding = reference["is_padding"]
-    row_idx = torch.full_like(reference["node_idxs"], -1)
-    parent_idx = torch.full_like(reference["f2p_nbr_idxs"], -1)
-    for b, nodes in enumerate(reference["node_idxs"].tolist()):
-        local: dict[int, int] = {}
-        for node in nodes:
-            if node >= 0:
-                local.setdefault(node, len(local))
-        for i, node in enumerate(nodes):
-            row_idx[b, i] = local.get(node, -1)
-            for j, parent in enumerate(reference["f2p_nbr_idxs"][b, i].tolist()):
-                parent_idx[b, i, j] = local.get(parent, -1) if parent >= 0 else -1
-    column = reference["table_name_idxs"].long() * 100_000 + reference["col_name_idxs"]
-    cells = is_padding.numel()
-    value = sum(reference[f"{t}_values"].squeeze(-1) for t in ("number", "datetime", "boolean"))
-    strings = torch.cat([reference["col_name_values"].reshape(cells, -1), reference["text_values"].reshape(cells, -1)])
-    unique, position = strings.unique(dim=0, return_inverse=True)
-    is_text = reference["sem_types"] == TYPES.index("text")
-    return Batch(
-        row_idx=row_idx,
-        parent_idx=parent_idx,
-        column_idx=torch.where(is_padding, -1, column).int(),
-        sem_type=reference["sem_types"].long(),
-        value=value,
-        is_padding=is_padding,
-        is_masked=reference["masks"],
-        is_target=reference["is_targets"],
-        name_idx=position[:cells].view(is_padding.shape),
-        text_idx=torch.where(is_text, position[cells:].view(is_padding.shape), 0),
-        text_embeddings=unique,
-        target_value=torch.zeros(len(value)),
-        seed_row=torch.zeros(len(value), dtype=torch.int64),
-        store_idx=torch.zeros(len(value), dtype=torch.int64),
-    )
 
 
 @pytest.fixture(scope="module")
