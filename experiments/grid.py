@@ -22,7 +22,7 @@ from experiments.pretrain import make_schedule, pretrain
 from experiments.provenance import git_commit
 from experiments.training import RunLogs
 from rfm.checkpoint import save_checkpoint
-from rfm.model import ModelConfig
+from rfm.model import ModelConfig, cost
 from rfm.module import PretrainModule
 from rfm.predict import validation_loss
 from rfm.schedule import ScheduleConfig
@@ -60,7 +60,8 @@ class Grid:
 
     def cells(self) -> Iterator[Cell]:
         """N by N, S rising."""
-        per_step = self.cfg.train.batch_size * self.cfg.train.ctx_len
+        train = self.cfg.train
+        per_step = train.batch_size * train.accumulate * train.ctx_len
         for num_databases in sorted(self.cfg.corpus.num_databases):
             for tokens in sorted(self.cfg.grid.tokens):
                 steps = max(2, round(tokens / per_step))
@@ -142,7 +143,8 @@ class Grid:
             step=cell.steps,
             seed=self.cfg.seed,
             params=params,
-            flops=6.0 * params * cell.tokens,  # matrix products with weights; attention scores are not counted
+            flops=cost(self.model, keys_per_cell=0).training
+            * cell.tokens,  # products with weights; no attention scores
             wall_s=wall_s,
             git=git_commit(),
             split="val",

@@ -45,7 +45,8 @@ def check_config(cfg: DictConfig) -> None:
         complaints.append(f"grid.schedule must be wsd or one_cycle, got {cfg.grid.schedule!r}")
     if not 0 < cfg.grid.decay_frac < 1:
         complaints.append(f"grid.decay_frac must lie in (0, 1), got {cfg.grid.decay_frac}")
-    steps = round(min(cfg.grid.tokens) / (cfg.train.batch_size * cfg.train.ctx_len)) if cfg.grid.tokens else 0
+    per_step = cfg.train.batch_size * cfg.train.accumulate * cfg.train.ctx_len
+    steps = round(min(cfg.grid.tokens) / per_step) if cfg.grid.tokens else 0
     if cfg.grid.schedule == "wsd" and (1 - cfg.grid.decay_frac) * steps < cfg.train.warmup_steps:
         complaints.append(
             f"the smallest of grid.tokens is {steps} steps, too few for {cfg.train.warmup_steps} of warm-up"

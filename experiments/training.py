@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import lightning as L
 import torch
 import wandb
-from lightning.pytorch.callbacks import Callback, TQDMProgressBar
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
 from omegaconf import DictConfig, OmegaConf
+from tqdm.auto import tqdm
+
+from experiments.errors import ExperimentError
+from rfm.module import DivergedError
 
 
 class StepCheckpoints(Callback):
@@ -24,8 +30,14 @@ class StepCheckpoints(Callback):
     def __init__(self, directory: Path, keep: Sequence[int], every: int) -> None:
         self.directory, self.keep, self.every = directory, frozenset(keep), every
 
+    def on_train_start(self, trainer: L.Trainer, *_: object) -> None:
+        self._last = trainer.global_step
+
     def on_train_batch_end(self, trainer: L.Trainer, *_: object) -> None:
         step = trainer.global_step
+        if step == self._last:  # a batch whose gradients wait for others
+            return
+        self._last = step
         if step not in self.keep and step % self.every:
             return
         self.directory.mkdir(parents=True, exist_ok=True)
@@ -51,13 +63,32 @@ def newest_checkpoint(directory: Path, upto: int) -> Path | None:
     )
 
 
-class StepProgressBar(TQDMProgressBar):
-    """A bar over all optimizer steps of a training: the loader itself has no end."""
+class StepProgressBar(Callback):
+    """Optimizer steps, tokens per second, loss and time left; Lightning's bar knows no total of an endless loader."""
 
-    @property
-    def total_train_batches(self) -> int:
-        """Batches from where this call of fit starts to its last step."""
-        return self.trainer.max_steps
+    def __init__(self, every: int = 10) -> None:
+        self.every = every
+
+    def on_train_start(self, trainer: L.Trainer, *_: object) -> None:
+        hidden = not trainer.is_global_zero
+        first = trainer.global_step
+        self._bar = tqdm(total=trainer.max_steps, initial=first, unit="step", leave=False, disable=hidden)
+
+    def on_train_batch_end(self, trainer: L.Trainer, *_: object) -> None:
+        step = trainer.global_step
+        if step % self.every and step < trainer.max_steps:
+            return
+        shown = {"loss": "train/loss", "tokens/s": "tokens_per_s", "tokens": "tokens"}
+        metrics = trainer.callback_metrics
+        self._bar.set_postfix({k: f"{metrics[v].item():.4g}" for k, v in shown.items() if v in metrics}, refresh=False)
+        self._bar.update(step - self._bar.n)
+
+    def on_train_end(self, *_: object) -> None:
+        self._bar.close()
+
+    def on_exception(self, *_: object) -> None:
+        if hasattr(self, "_bar"):
+            self._bar.close()
 
 
 @dataclass(frozen=True)
@@ -125,6 +156,9 @@ def train(
         cfg: the `train` configuration group.
         name: of this training in `logs`; without logs it leaves no curves.
         keep: steps whose checkpoints stay (max_steps always does).
+
+    Raises:
+        ExperimentError: if the loss is not finite (the batch's ids are in `directory`/diverged.json) or memory ran out.
     """
     resume = newest_checkpoint(directory, max_steps) or start
     first_step = 0 if resume is None else checkpoint_step(resume)
@@ -137,16 +171,41 @@ def train(
         devices=cfg.devices,
         precision=cfg.precision,
         gradient_clip_val=cfg.gradient_clip,
+        accumulate_grad_batches=cfg.accumulate,
         logger=logs.loggers(name, first_step) if logs else False,
         log_every_n_steps=min(10, max(1, (max_steps - first_step) // 10)),
         callbacks=[
             StepCheckpoints(directory, [*keep, max_steps], cfg.checkpoint_every),
-            StepProgressBar(10, leave=False),
+            StepProgressBar(),
         ],
         enable_checkpointing=False,
+        enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
     )
-    trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
+    with _explained(cfg, directory):
+        trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
     if trainer.global_step < max_steps:
         raise KeyboardInterrupt  # Lightning ends quietly when interrupted
+
+
+@contextmanager
+def _explained(cfg: DictConfig, directory: Path) -> Iterator[None]:
+    """Says what to do about a loss that is not finite and about too little memory."""
+    try:
+        yield
+    except DivergedError as error:
+        directory.mkdir(parents=True, exist_ok=True)
+        path = directory / "diverged.json"
+        path.write_text(json.dumps(error.contexts, indent=1))
+        raise ExperimentError(f"{error}; all contexts of the batch: {path}") from error
+    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+        # torch's CPU allocator has no error class of its own
+        known = isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(error)
+        if not known:
+            raise
+        raise ExperimentError(
+            f"out of memory with train.batch_size={cfg.batch_size}, train.ctx_len={cfg.ctx_len}, "
+            f"train.precision={cfg.precision}; halve train.batch_size and double train.accumulate, which trains the "
+            "same, or lower train.ctx_len; a smaller model= also fits"
+        ) from error

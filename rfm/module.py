@@ -39,10 +39,20 @@ class OptimConfig:
             raise RfmError(f"optimiser: betas are {self.betas}; they must be two numbers in [0, 1)")
 
 
+class DivergedError(RfmError):
+    """The loss of a batch is not finite. `contexts` holds the store, seed row and loss of each context, as read."""
+
+    def __init__(self, message: str, contexts: list[dict[str, float]]) -> None:
+        super().__init__(message)
+        self.contexts = contexts
+
+
 class PretrainModule(L.LightningModule):
     """Trains a relational transformer on batches of contexts.
 
-    Logs `train/loss`, `lr`, `tokens` (context positions since step 0, over all devices) and `tokens_per_s`.
+    Logs `train/loss`, `lr`, `grad_norm` (before clipping), `tokens` (context positions since step 0, over all devices),
+    `tokens_per_s`, and of the contexts `context/fill` (the part of positions that hold a cell), `context/rows` and
+    `context/hidden` (means over the batch's contexts).
 
     Args:
         model: sizes of a new model, or a model to continue from (transfer, fine-tuning).
@@ -90,25 +100,33 @@ class PretrainModule(L.LightningModule):
         """Mean loss over the sequences of the batch.
 
         Raises:
-            RfmError: if it is not finite, naming the step and the seed rows.
+            DivergedError: if it is not finite, naming the step and the seed rows.
         """
         losses = sequence_losses(self.model, batch)
         loss = losses.mean()
         if not torch.isfinite(loss):
-            raise RfmError(self._diverged(batch, losses))
+            raise self._diverged(batch, losses)
         positions = batch.row_idx.numel() * self.trainer.world_size
         now = time.perf_counter()
         self.log_dict(
             {
                 "train/loss": loss.detach(),
                 "lr": self.optim.lr * self.schedule.factor(self.global_step),
-                "tokens": float((self.global_step + 1) * positions),
+                "tokens": float((self.global_step + 1) * positions * self.trainer.accumulate_grad_batches),
+                "context/fill": (~batch.is_padding).float().mean(),
+                "context/rows": batch.row_idx.amax(1).float().mean() + 1,
+                "context/hidden": batch.is_masked.sum(1).float().mean(),
             }
         )
         if self.global_step > 0 and now > self._clock:
             self.log("tokens_per_s", positions / (now - self._clock), prog_bar=True)
         self._clock = now
         return loss
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Logs the norm of all gradients, before they are clipped."""
+        gradients = [p.grad for p in self.parameters() if p.grad is not None]
+        self.log("grad_norm", torch.nn.utils.get_total_norm(gradients))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds the model's sizes to a resumable checkpoint."""
@@ -125,11 +143,13 @@ class PretrainModule(L.LightningModule):
         if differing:
             raise RfmError(f"the checkpoint holds a model with {', '.join(differing)}; resume it with its own sizes")
 
-    def _diverged(self, batch: Batch, losses: Tensor) -> str:
+    def _diverged(self, batch: Batch, losses: Tensor) -> DivergedError:
         bad = (~torch.isfinite(losses)).nonzero().flatten().tolist()
         seeds = ", ".join(f"{batch.store_idx[i].item()}:{batch.seed_row[i].item()}" for i in bad[:5])
         more = f" and {len(bad) - 5} more" if len(bad) > 5 else ""
-        return (
+        message = (
             f"loss is {losses.mean().item()} at step {self.global_step}, from {len(bad)} of {len(losses)} contexts "
             f"(store:seed row {seeds}{more}); lower lr, or look at these rows' values"
         )
+        ids = zip(batch.store_idx.tolist(), batch.seed_row.tolist(), losses.tolist(), strict=True)
+        return DivergedError(message, [{"store_idx": s, "seed_row": r, "loss": x} for s, r, x in ids])
