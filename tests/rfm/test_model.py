@@ -253,9 +253,9 @@ def test_bfloat16_autocast_stays_close() -> None:
 
 
 def test_memorises_a_handful_of_contexts() -> None:
-    model, batch = make_model(d_model=32), random_batch([20, 20, 13, 8], 20)
+    model, batch = make_model(d_model=32), random_batch([20, 20, 13, 8, 19, 17, 20, 11], 20)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2, fused=True)
-    for _ in range(120):
+    for _ in range(200):
         loss = masked_cell_loss(model, batch)
         optimizer.zero_grad()
         loss.backward()
