@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -116,3 +119,37 @@ def test_other_errors_pass(tmp_path: Path) -> None:
     source.batch = lambda *_: (_ for _ in ()).throw(RuntimeError("a bug"))
     with pytest.raises(RuntimeError, match="a bug"):
         run(tmp_path, source)
+
+
+class Shared(Source):
+    """The whole batch, of which each process takes its part."""
+
+    def batch(self, step: int, rank: int, world_size: int) -> Batch:
+        return Source(world_size).batch(step * world_size + rank, 0, 1)
+
+
+PROCESS = """
+import importlib.util, sys
+from pathlib import Path
+spec = importlib.util.spec_from_file_location("of_training", {test!r})
+test = sys.modules["of_training"] = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(test)
+test.run(Path({directory!r}), test.Shared(), devices={processes})
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_make_the_step_of_the_whole_batch(tmp_path: Path) -> None:
+    """By torchrun with gloo; gradients are means over processes, so that the sums are in another order only."""
+    weights = []
+    for processes in (1, 2):
+        directory, script = tmp_path / str(processes), tmp_path / f"{processes}.py"
+        script.write_text(PROCESS.format(test=__file__, directory=str(directory), processes=processes))
+        command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+        env = os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[2]), "OMP_NUM_THREADS": "1"}
+        done = subprocess.run([*command, str(script)], env=env, capture_output=True, text=True, timeout=240)
+        assert done.returncode == 0, done.stderr[-2000:]
+        weights.append(torch.load(directory / "step-6.ckpt", weights_only=True)["state_dict"])
+    one, two = weights
+    for name, value in one.items():
+        assert (value - two[name]).abs().max() < 1e-2 * LR, name
