@@ -1,37 +1,46 @@
-"""The power law with a floor, y = A·x^-α + E, which the paper fits to its lower envelopes (section 2).
+"""The power law with a floor, y = A·x^-α + E, which the paper fits to its lower envelopes (section 2), with intervals.
 
-For a fixed α the law is linear in A >= 0 and E >= 0, so its best pair is known in closed form; what is left is a search
-over α alone (variable projection): a dense grid, then a scalar polish. No starting point is picked by hand.
+Intervals come from a parametric bootstrap: replicates are the law plus Gaussian noise whose variance is itself drawn
+from what the residuals say of it (s²·ν/χ²_ν with ν = points - parameters). Few points know their noise badly; without
+that draw their intervals would be too narrow, as they are for resampled residuals. For a law that is linear in its
+parameters these are the exact t intervals; tests/analysis/test_coverage.py measures how they cover for power laws.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from analysis.bootstrap import law_replicates, quantiles
 from analysis.errors import AnalysisError
+from analysis.fit_checks import check_floor, checked_points, law_warnings, split_holdout
+from analysis.law_text import law_html, law_text
+from analysis.variable_projection import fit_laws
 
-EXPONENT_BOUNDS = (1e-3, 10.0)
-GRID_SIZE = 600
+PARAMETERS = ("coefficient", "exponent", "floor")
+CI_LEVEL = 0.95
 
 
 @dataclass(frozen=True)
 class PowerLawFit:
-    """y = coefficient · x^-exponent + floor, by least squares on y.
+    """y = coefficient · x^-exponent + floor, by weighted least squares on y.
 
     Attributes:
-        coefficient, exponent, floor: A > 0, α in EXPONENT_BOUNDS, E >= 0 (0 if fitted without a floor).
+        coefficient, exponent, floor: A > 0, α in EXPONENT_BOUNDS, E >= 0 (as given if it was not fitted).
         r2, rmse: of the fitted points.
         num_points: points fitted, the held-out ones not among them.
         x_range: smallest and largest fitted x, closed.
+        ci: parameter -> its 95 % interval, for the parameters that were fitted; empty without a bootstrap.
         extrapolation: one entry per held-out point, x rising: `x`, `observed`, `predicted`, `relative_error`
-            ((predicted - observed) / observed) and `excess_error` (the same difference over observed - floor, or None
-            where the observed value is not above the floor).
+            ((predicted - observed) / observed), `excess_error` (the same difference over observed - floor, or None
+            where the observed value is not above the floor), and `interval`, `covered`: the 95 % interval of a new
+            measurement there and whether it holds the observed one (None without a bootstrap).
         warning: what a reader must know before believing the law, or None.
+        draws: (bootstrap, 4) replicates of coefficient, exponent, floor and noise (standard deviation at weight 1).
     """
 
     coefficient: float
@@ -41,20 +50,42 @@ class PowerLawFit:
     rmse: float
     num_points: int
     x_range: tuple[float, float]
-    extrapolation: list[dict[str, float | None]] = field(default_factory=list)
+    ci: dict[str, tuple[float, float]] = field(default_factory=dict)
+    extrapolation: list[dict[str, Any]] = field(default_factory=list)
     warning: str | None = None
+    draws: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 4)), repr=False, compare=False)
 
-    def predict(self, x: ArrayLike) -> NDArray[np.float64]:
-        """y at x > 0, of the same shape as x."""
-        return self.coefficient * np.asarray(x, dtype=float) ** -self.exponent + self.floor
+    def predict(self, x: ArrayLike, interval: float | None = None) -> Any:
+        """y at x > 0, of the shape of x; with `interval` (0.95) the triple y, low, high: where the law lies.
+
+        Raises:
+            AnalysisError: if an interval is asked of a fit without a bootstrap.
+        """
+        x = np.asarray(x, dtype=float)
+        y = self.coefficient * x**-self.exponent + self.floor
+        return y if interval is None else (y, *self._bounds(x, interval, noise_scale=0.0))
+
+    def predict_measurement(self, x: ArrayLike, interval: float = CI_LEVEL, weight: float = 1.0) -> tuple[NDArray, ...]:
+        """As `predict` with an interval, but where a new measurement of that weight would fall."""
+        x = np.asarray(x, dtype=float)
+        return (self.predict(x), *self._bounds(x, interval, noise_scale=weight**-0.5))
 
     def coefficient_per(self, unit: float) -> float:
         """A when x is counted in `unit`: predict(x) = coefficient_per(unit) · (x / unit)^-exponent + floor."""
         return float(self.coefficient * unit**-self.exponent)
 
+    def coefficient_ci_per(self, unit: float) -> tuple[float, float] | None:
+        """The 95 % interval of `coefficient_per(unit)`; None without a bootstrap."""
+        if not self.ci:
+            return None
+        low, high = quantiles(self.draws[:, 0] * unit ** -self.draws[:, 1], CI_LEVEL)
+        return float(low), float(high)
+
     def to_dict(self) -> dict[str, Any]:
-        """Plain numbers, lists and strings, for JSON; `from_dict` reads it."""
-        return asdict(self) | {"x_range": list(self.x_range)}
+        """Plain numbers, lists and strings, for JSON; `from_dict` reads it. Replicates keep seven digits."""
+        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        values |= {"x_range": list(self.x_range), "ci": {name: list(pair) for name, pair in self.ci.items()}}
+        return values | {"draws": [[float(f"{v:.7g}") for v in draw] for draw in self.draws.tolist()]}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> PowerLawFit:
@@ -69,166 +100,109 @@ class PowerLawFit:
             raise AnalysisError(
                 f"power law: {'unknown' if key in values else 'missing'} key {key!r}; keys: {list(known)}"
             )
-        return cls(**{**values, "x_range": tuple(values["x_range"])})
+        ci = {name: tuple(pair) for name, pair in values["ci"].items()}
+        draws = np.array(values["draws"], dtype=float).reshape(-1, 4)
+        return cls(**{**values, "x_range": tuple(values["x_range"]), "ci": ci, "draws": draws})
 
     def __repr__(self) -> str:
-        text = (
-            f"y = {self.coefficient:.4g} x^-{self.exponent:.4g} + {self.floor:.4g} "
-            f"(R² {self.r2:.4f}, RMSE {self.rmse:.2g}, {self.num_points} points)"
-        )
-        for point in self.extrapolation:
-            text += f"\n  held out x = {point['x']:.6g}: predicted {point['predicted']:.4f}, observed "
-            text += f"{point['observed']:.4f}, error {point['relative_error']:+.2%} of y, "
-            excess = point["excess_error"]
-            text += "observed below the floor" if excess is None else f"{excess:+.1%} of the excess over the floor"
-        return text + (f"\n  warning: {self.warning}" if self.warning else "")
+        return law_text(self)
+
+    def _repr_html_(self) -> str:
+        return law_html(self)
+
+    def _bounds(self, x: NDArray, level: float, noise_scale: float) -> tuple[NDArray, NDArray]:
+        if not 0 < level < 1:
+            raise AnalysisError(f"interval={level}; it is a probability between 0 and 1, such as 0.95")
+        if not len(self.draws):
+            raise AnalysisError("this law has no bootstrap replicates, so no interval; fit it with bootstrap=1000")
+        coefficient, exponent, floor, noise = self.draws.T[(..., *([None] * x.ndim))]
+        values = coefficient * x**-exponent + floor
+        if noise_scale:
+            rng = np.random.default_rng(0)  # one normal number per replicate, the same for every x and call
+            values = values + noise_scale * noise * rng.normal(size=len(self.draws)).reshape(noise.shape)
+        low, high = quantiles(values, level)
+        return low, high
 
 
-def fit_power_law(x: ArrayLike, y: ArrayLike, *, floor: bool = True, holdout: int = 0) -> PowerLawFit:
+def fit_power_law(
+    x: ArrayLike,
+    y: ArrayLike,
+    *,
+    floor: bool | float = True,
+    holdout: int = 0,
+    weights: ArrayLike | None = None,
+    bootstrap: int = 1000,
+    seed: int = 0,
+) -> PowerLawFit:
     """Fits y = A·x^-α + E with A >= 0, E >= 0 by least squares on y.
 
     Args:
         x, y: positive numbers (points,), in any order. Values of y at a repeated x count one by one.
-        floor: False fixes E = 0.
+        floor: True fits E, a number fixes it (False fixes E = 0).
         holdout: the points at this many of the largest distinct x are left out and predicted instead.
+        weights: (points,) inverse variances of y up to a factor; None is noise of one size. For noise in proportion to
+            y they are y^-2.
+        bootstrap: number of replicates behind the intervals; 0 gives none. Points as many as parameters give none.
+        seed: of the replicates.
 
     Raises:
         AnalysisError: if lengths differ, a value is not finite and positive, fewer distinct x are left than the law has
             parameters, or y does not fall with x (no law is better than a constant).
     """
-    x, y = _checked(x, y)
-    distinct = np.unique(x)
-    num_parameters = 3 if floor else 2
-    if not 0 <= holdout < len(distinct):
-        raise AnalysisError(f"holdout={holdout} of {len(distinct)} distinct x; it must be in [0, {len(distinct)})")
-    num_distinct = len(distinct) - holdout
-    if num_distinct < num_parameters:
+    x, y, weights = checked_points(x, y, weights)
+    floor = check_floor(floor, y)
+    num_parameters = 3 if floor is True else 2
+    fitted = split_holdout(x, holdout, num_parameters)
+    xs, ys, ws = x[fitted], y[fitted], weights[fitted]
+    best = fit_laws(xs, ys[None], ws, floor)
+    coefficient, exponent, level, loss = (float(value[0]) for value in best)
+    law = coefficient * xs**-exponent + level
+    total = float(ws @ (ys - np.average(ys, weights=ws)) ** 2)
+    if total <= ws.sum() * (1e-12 * y.max()) ** 2 or coefficient == 0 or loss >= total * (1 - 1e-9):
         raise AnalysisError(
-            f"{num_distinct} distinct x to fit ({holdout} held out) for {num_parameters} parameters; "
-            f"at least {num_parameters} are needed, and one more to say how well the law fits"
+            f"y does not fall with x over [{xs[0]:.6g}, {xs[-1]:.6g}] (from {ys[xs == xs[0]].mean():.6g} to "
+            f"{ys[xs == xs[-1]].mean():.6g}): no power law fits better than a constant"
         )
-    fitted = x <= distinct[num_distinct - 1]
-    coefficient, exponent, level = _least_squares(x[fitted], y[fitted], floor)
-
-    residual = coefficient * x[fitted] ** -exponent + level - y[fitted]
-    spread = y[fitted] - y[fitted].mean()
-    residual_ss, total_ss = float(residual @ residual), float(spread @ spread)
-    if total_ss <= (1e-12 * y.max()) ** 2 or residual_ss >= total_ss * (1 - 1e-9):
-        raise AnalysisError(
-            f"y does not fall with x over [{distinct[0]:.6g}, {distinct[num_distinct - 1]:.6g}] "
-            f"(from {y[x == distinct[0]].mean():.6g} to {y[x == distinct[num_distinct - 1]].mean():.6g}): "
-            "no power law fits better than a constant"
-        )
-    return PowerLawFit(
+    fit = PowerLawFit(
         coefficient=coefficient,
         exponent=exponent,
         floor=level,
-        r2=1.0 - residual_ss / total_ss,
-        rmse=float(np.sqrt(residual_ss / fitted.sum())),
+        r2=1.0 - loss / total,
+        rmse=float(np.sqrt(np.average((law - ys) ** 2, weights=ws))),
         num_points=int(fitted.sum()),
-        x_range=(float(distinct[0]), float(distinct[num_distinct - 1])),
-        extrapolation=_extrapolation(x[~fitted], y[~fitted], coefficient, exponent, level),
-        warning=_warning(x, num_distinct, num_parameters, exponent, level if floor else None),
+        x_range=(float(xs[0]), float(xs[-1])),
+        draws=law_replicates(xs, law, ws, loss, floor, num_parameters, bootstrap, seed),
+    )
+    fit = replace(fit, ci=_parameter_intervals(fit.draws, num_parameters))
+    return replace(
+        fit,
+        extrapolation=_extrapolation(fit, x[~fitted], y[~fitted], weights[~fitted]),
+        warning=law_warnings(x, xs, fit, floor is True),
     )
 
 
-def _checked(x: ArrayLike, y: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    x, y = np.asarray(x, dtype=float).ravel(), np.asarray(y, dtype=float).ravel()
-    if len(x) != len(y):
-        raise AnalysisError(f"{len(x)} values of x for {len(y)} of y; each point needs both")
-    for name, values in (("x", x), ("y", y)):
-        bad = ~(np.isfinite(values) & (values > 0))
-        if bad.any():
-            at = int(bad.argmax())
-            raise AnalysisError(
-                f"{name}[{at}] is {values[at]} (at x = {x[at]}); a power law needs finite values above 0"
-            )
-    order = np.lexsort((y, x))  # sums then run in one order, so that the fit does not depend on the rows' order
-    return x[order], y[order]
+def _parameter_intervals(draws: NDArray, num_parameters: int) -> dict[str, tuple[float, float]]:
+    if not len(draws):
+        return {}
+    low, high = quantiles(draws, CI_LEVEL)
+    return {name: (float(low[i]), float(high[i])) for i, name in enumerate(PARAMETERS[:num_parameters])}
 
 
-def _least_squares(x: NDArray, y: NDArray, floor: bool) -> tuple[float, float, float]:
-    """(A, α, E) of the smallest sum of squares; A = 0 if no falling law is better than a constant."""
-    from scipy.optimize import minimize_scalar  # half of the room's import time, and only fits want it
-
-    center = float(np.exp(np.log(x).mean()))  # x in units of its own size: no overflow, and no unit shows in the fit
-    log_x = np.log(x / center)
-    exponents = np.geomspace(*EXPONENT_BOUNDS, GRID_SIZE)
-    losses = [_project(exponent, log_x, y, floor)[2] for exponent in exponents]
-    best = int(np.argmin(losses))
-    around = exponents[max(best - 1, 0)], exponents[min(best + 1, GRID_SIZE - 1)]
-    polished = minimize_scalar(
-        lambda log_exponent: _project(np.exp(log_exponent), log_x, y, floor)[2],
-        bounds=np.log(around),
-        method="bounded",
-        options={"xatol": 1e-12},
-    )
-    exponent = float(np.exp(polished.x)) if polished.fun < losses[best] else float(exponents[best])
-    scaled, level, _ = _project(exponent, log_x, y, floor)
-    return scaled * center**exponent, exponent, level
-
-
-def _project(exponent: float, log_x: NDArray, y: NDArray, floor: bool) -> tuple[float, float, float]:
-    """Best A >= 0 and E >= 0 for a fixed exponent, and their sum of squared residuals."""
-    basis = np.exp(-exponent * log_x)
-    without_floor = float(basis @ y / (basis @ basis)), 0.0
-    pair = without_floor
-    if floor:
-        centered = np.expm1(-exponent * log_x)  # keeps its digits where the exponent is so small that basis is ~ 1
-        centered -= centered.mean()
-        slope = float(centered @ (y - y.mean()) / (centered @ centered))
-        level = float(y.mean() - slope * basis.mean())
-        if slope <= 0:
-            pair = 0.0, float(y.mean())
-        elif level >= 0:
-            pair = slope, level
-    residual = pair[0] * basis + pair[1] - y
-    return *pair, float(residual @ residual)
-
-
-def _extrapolation(
-    x: NDArray, y: NDArray, coefficient: float, exponent: float, floor: float
-) -> list[dict[str, float | None]]:
+def _extrapolation(fit: PowerLawFit, x: NDArray, y: NDArray, weights: NDArray) -> list[dict[str, Any]]:
     points = []
-    for at, observed in zip(x.tolist(), y.tolist(), strict=True):
-        predicted = coefficient * at**-exponent + floor
-        points.append(
-            {
-                "x": at,
-                "observed": observed,
-                "predicted": predicted,
-                "relative_error": (predicted - observed) / observed,
-                "excess_error": (predicted - observed) / (observed - floor) if observed > floor else None,
-            }
-        )
+    for at, observed, weight in zip(x.tolist(), y.tolist(), weights.tolist(), strict=True):
+        error = float(fit.predict(at)) - observed
+        point = {
+            "x": at,
+            "observed": observed,
+            "predicted": observed + error,
+            "relative_error": error / observed,
+            "excess_error": error / (observed - fit.floor) if observed > fit.floor else None,
+            "interval": None,
+            "covered": None,
+        }
+        if len(fit.draws):
+            _, low, high = fit.predict_measurement(at, CI_LEVEL, weight)
+            point |= {"interval": [float(low), float(high)], "covered": bool(low <= observed <= high)}
+        points.append(point)
     return points
-
-
-def _warning(x: NDArray, num_distinct: int, num_parameters: int, exponent: float, floor: float | None) -> str | None:
-    """What makes this fit less than it seems; `floor` None if it was not fitted."""
-    found = []
-    if num_distinct == num_parameters:
-        found.append(
-            f"{num_distinct} distinct x for {num_parameters} parameters: the law goes through the points whatever they "
-            "are, and R² says nothing"
-        )
-    if num_distinct == num_parameters + 1:
-        found.append(
-            f"only one distinct x more than parameters ({num_distinct} for {num_parameters}): R² is close to 1 for "
-            "almost any falling curve"
-        )
-    if len(np.unique(x)) < len(x):
-        found.append(f"{len(x) - len(np.unique(x))} points repeat an x; they count as separate points")
-    if exponent > 0.999 * EXPONENT_BOUNDS[1]:
-        found.append(
-            f"the exponent is at its upper bound {EXPONENT_BOUNDS[1]:g}: only the smallest x lies above the floor, and "
-            "the exponent is not determined"
-        )
-    if exponent < 1.001 * EXPONENT_BOUNDS[0]:
-        found.append(
-            f"the exponent is at its lower bound {EXPONENT_BOUNDS[0]:g}: y falls like a logarithm or slower, and "
-            "coefficient and floor are not determined"
-        )
-    if floor == 0:
-        found.append("the floor is at its bound 0: over this range the points show no floor")
-    return "; ".join(found) or None

@@ -47,7 +47,7 @@ def make_report(run_dir: Path) -> Path:
     laws = fit_laws(results)
     fits = {axis: law if isinstance(law, str) else law.to_dict() for axis, law in laws.items()}
     fits = {axis: {"error": fit} if isinstance(fit, str) else fit for axis, fit in fits.items()}
-    _replace(run_dir / "fits.json", lambda path: path.write_text(json.dumps(fits, indent=1)))
+    _replace(run_dir / "fits.json", lambda path: path.write_text(json.dumps(fits)))
 
     figures = run_dir / "figures"
     figures.mkdir(exist_ok=True)

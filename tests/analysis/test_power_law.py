@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from scipy.optimize import least_squares
 
 from analysis.errors import AnalysisError
-from analysis.power_law import EXPONENT_BOUNDS, PowerLawFit, fit_power_law
+from analysis.power_law import PowerLawFit, fit_power_law
+from analysis.variable_projection import EXPONENT_BOUNDS
 
 # Envelope points of the paper's Figure 1, digitised (paper, section 2); S in billions of tokens.
 FIGURE_1_N = [8, 16, 32, 64, 128, 256, 512, 1024]
@@ -97,13 +98,15 @@ def test_held_out_point_below_the_floor_has_no_excess_error() -> None:
 @settings(max_examples=40, deadline=None)
 def test_fit_does_not_depend_on_row_order_or_units(order: list[int], log_unit: float, scale: float) -> None:
     x, y, unit = np.array(FIGURE_1_N, float), np.array(FIGURE_1_N_LOSS), 10.0**log_unit
-    reference = fit_power_law(x, y, holdout=1)
-    assert fit_power_law(x[order], y[order], holdout=1) == reference
-    fit = fit_power_law(x * unit, y * scale, holdout=1)
+    reference = fit_power_law(x, y, holdout=1, bootstrap=20)
+    assert fit_power_law(x[order], y[order], holdout=1, bootstrap=20) == reference
+    fit = fit_power_law(x * unit, y * scale, holdout=1, bootstrap=20)
     assert fit.exponent == pytest.approx(reference.exponent, rel=1e-6)
     assert fit.floor == pytest.approx(reference.floor * scale, rel=1e-6)
     assert fit.coefficient_per(unit) == pytest.approx(reference.coefficient * scale, rel=1e-6)
     assert fit.extrapolation[0]["excess_error"] == pytest.approx(reference.extrapolation[0]["excess_error"], rel=1e-5)
+    assert fit.ci["exponent"] == pytest.approx(reference.ci["exponent"], rel=1e-5)
+    assert fit.coefficient_ci_per(unit) == pytest.approx(np.multiply(reference.ci["coefficient"], scale), rel=1e-5)
 
 
 @given(st.lists(st.floats(0.1, 10), min_size=5, max_size=8))
@@ -111,7 +114,7 @@ def test_fit_does_not_depend_on_row_order_or_units(order: list[int], log_unit: f
 def test_any_points_give_a_falling_law_at_least_as_good_as_every_grid_point_or_an_error(y: list[float]) -> None:
     x = np.arange(1.0, len(y) + 1)
     try:
-        fit = fit_power_law(x, y)
+        fit = fit_power_law(x, y, bootstrap=0)
     except AnalysisError as error:
         assert "does not fall" in str(error)
         return
@@ -146,6 +149,9 @@ def test_points_like_parameters_fit_exactly_and_say_so() -> None:
         ([1, 2, 4], [1, 2], {}, "3 values of x for 2 of y"),
         ([1, 2, 4, 8], [4, 3, 2, 1], {"holdout": 4}, r"holdout=4 of 4"),
         ([1, 2, 4, 8], [4, 3, 2, 1], {"holdout": -1}, r"holdout=-1"),
+        ([1, 2, 4, 8], [4, 3, 2, 1], {"weights": [1, 1, 1]}, "3 weights for 4 points"),
+        ([1, 2, 4, 8], [4, 3, 2, 1], {"weights": [1, 1, 0, 1]}, r"weights\[2\] is 0.0"),
+        ([1, 2, 4, 8], [4, 3, 2, 1], {"floor": 4.5}, r"floor=4.5 must lie in \[0, 4\)"),
         ([], [], {}, "holdout=0 of 0"),
     ],
 )
@@ -176,3 +182,27 @@ def test_dict_is_json_and_reads_back() -> None:
         PowerLawFit.from_dict({k: v for k, v in fit.to_dict().items() if k != "floor"})
     with pytest.raises(AnalysisError, match="unknown key 'alpha'"):
         PowerLawFit.from_dict(fit.to_dict() | {"alpha": 1})
+
+
+def test_weights_count_points_like_repetition_does() -> None:
+    x, y = np.array(FIGURE_1_N, float), np.array(FIGURE_1_N_LOSS)
+    times = np.array([1, 3, 1, 2, 1, 1, 4, 1])
+    weighted = fit_power_law(x, y, weights=times, bootstrap=0)
+    repeated = fit_power_law(np.repeat(x, times), np.repeat(y, times), bootstrap=0)
+    assert (weighted.coefficient, weighted.exponent, weighted.floor, weighted.r2, weighted.rmse) == pytest.approx(
+        (repeated.coefficient, repeated.exponent, repeated.floor, repeated.r2, repeated.rmse), rel=1e-6
+    )
+
+
+def test_given_floor_is_kept_and_the_rest_is_scipys() -> None:
+    x, y = np.array(FIGURE_1_S[:-1]), np.array(FIGURE_1_S_LOSS[:-1])
+    fit = fit_power_law(x, y, floor=0.36, bootstrap=100)
+    peer = least_squares(lambda p: p[0] * x ** -p[1] + 0.36 - y, (0.02, 0.46), xtol=1e-15, ftol=1e-15, gtol=1e-15)
+    assert fit.floor == 0.36 and set(fit.ci) == {"coefficient", "exponent"}
+    assert (fit.coefficient, fit.exponent) == pytest.approx(tuple(peer.x), rel=1e-5)
+
+
+def test_html_is_a_table_with_the_intervals_and_the_warning() -> None:
+    fit = fit_power_law([1, 2, 4, 8, 16], [5.0, 4.0, 3.0, 2.0, 1.0], bootstrap=50)
+    page = fit._repr_html_()
+    assert page.startswith("<table>") and f"{fit.ci['exponent'][0]:.4g} to" in page and "bound 0" in page
