@@ -9,7 +9,9 @@ if TYPE_CHECKING:
     from analysis.envelope import lower_envelope
     from analysis.errors import AnalysisError
     from analysis.figures import plot_grid, plot_scaling, plot_transfer, save_figure
+    from analysis.floor_profile import FloorProfile, profile_floor
     from analysis.power_law import PowerLawFit, fit_power_law
+    from analysis.published import paper_points
     from analysis.report import write_report
     from analysis.results import loss_grid, read_results, write_rows
     from analysis.transfer import compare_models, read_transfer
@@ -17,14 +19,17 @@ if TYPE_CHECKING:
 # Loaded on first use: pandas, scipy and matplotlib together take over a second, and no caller needs all of them.
 _HOME = {
     "AnalysisError": "errors",
+    "FloorProfile": "floor_profile",
     "PowerLawFit": "power_law",
     "compare_models": "transfer",
     "fit_power_law": "power_law",
     "loss_grid": "results",
     "lower_envelope": "envelope",
+    "paper_points": "published",
     "plot_grid": "figures",
     "plot_scaling": "figures",
     "plot_transfer": "figures",
+    "profile_floor": "floor_profile",
     "read_results": "results",
     "read_transfer": "transfer",
     "save_figure": "figures",
@@ -33,14 +38,17 @@ _HOME = {
 }
 __all__ = [
     "AnalysisError",
+    "FloorProfile",
     "PowerLawFit",
     "compare_models",
     "fit_power_law",
     "loss_grid",
     "lower_envelope",
+    "paper_points",
     "plot_grid",
     "plot_scaling",
     "plot_transfer",
+    "profile_floor",
     "read_results",
     "read_transfer",
     "save_figure",

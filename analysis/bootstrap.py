@@ -46,3 +46,11 @@ def quantiles(values: NDArray, level: float) -> tuple[NDArray, NDArray]:
     """Low and high end of the central interval over the first axis."""
     low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2], axis=0)
     return low, high
+
+
+def normal_quantiles(size: int) -> NDArray[np.float64]:
+    """(size,) evenly spread quantiles of N(0, 1) in a shuffled order that is always the same."""
+    from scipy.special import ndtri
+
+    order = np.random.default_rng(0).permutation(size)
+    return ndtri((order + 0.5) / size)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from analysis.bootstrap import law_replicates, quantiles
+from analysis.bootstrap import law_replicates, normal_quantiles, quantiles
 from analysis.errors import AnalysisError
 from analysis.fit_checks import check_floor, checked_points, law_warnings, split_holdout
 from analysis.law_text import law_html, law_text
@@ -118,8 +118,7 @@ class PowerLawFit:
         coefficient, exponent, floor, noise = self.draws.T[(..., *([None] * x.ndim))]
         values = coefficient * x**-exponent + floor
         if noise_scale:
-            rng = np.random.default_rng(0)  # one normal number per replicate, the same for every x and call
-            values = values + noise_scale * noise * rng.normal(size=len(self.draws)).reshape(noise.shape)
+            values = values + noise_scale * noise * normal_quantiles(len(self.draws)).reshape(noise.shape)
         low, high = quantiles(values, level)
         return low, high
 
