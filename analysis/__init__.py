@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from analysis.errors import AnalysisError
     from analysis.figures import plot_grid, plot_scaling, plot_transfer, save_figure
     from analysis.floor_profile import FloorProfile, profile_floor
+    from analysis.frontier import compute_frontier, required
+    from analysis.joint_law import JointLawFit, fit_joint_law
+    from analysis.model_choice import compare_forms
     from analysis.power_law import PowerLawFit, fit_power_law
     from analysis.published import paper_points
     from analysis.report import write_report
@@ -20,7 +23,12 @@ if TYPE_CHECKING:
 _HOME = {
     "AnalysisError": "errors",
     "FloorProfile": "floor_profile",
+    "JointLawFit": "joint_law",
     "PowerLawFit": "power_law",
+    "compare_forms": "model_choice",
+    "compute_frontier": "frontier",
+    "fit_joint_law": "joint_law",
+    "required": "frontier",
     "compare_models": "transfer",
     "fit_power_law": "power_law",
     "loss_grid": "results",
@@ -39,8 +47,12 @@ _HOME = {
 __all__ = [
     "AnalysisError",
     "FloorProfile",
+    "JointLawFit",
     "PowerLawFit",
+    "compare_forms",
     "compare_models",
+    "compute_frontier",
+    "fit_joint_law",
     "fit_power_law",
     "loss_grid",
     "lower_envelope",
@@ -51,6 +63,7 @@ __all__ = [
     "profile_floor",
     "read_results",
     "read_transfer",
+    "required",
     "save_figure",
     "write_report",
     "write_rows",

@@ -1,0 +1,174 @@
+"""Known joint laws come back in every form and unit, intervals cover, the right form wins, frontiers are optimal."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.optimize import least_squares, nnls
+
+from analysis.errors import AnalysisError
+from analysis.frontier import compute_frontier, required
+from analysis.joint_forms import non_negative
+from analysis.joint_law import fit_joint_law
+from analysis.model_choice import aicc, compare_forms
+from analysis.power_law import fit_power_law
+from analysis.published import CHINCHILLA, CHINCHILLA_REFIT, PublishedJointLaw
+
+N, S = (axis.ravel() for axis in np.meshgrid(2.0 ** np.arange(3, 11), 5e8 * 2.0 ** np.arange(7)))
+TRUE = {"E": 0.36, "A": 0.1, "B": 0.03 * 1e9**0.5, "alpha": 0.5, "beta": 0.5}
+
+
+def additive(n: np.ndarray, s: np.ndarray, law: dict[str, float]) -> np.ndarray:
+    return law["E"] + law["A"] / n ** law["alpha"] + law["B"] / s ** law["beta"]
+
+
+def overfitting(n: np.ndarray, s: np.ndarray, law: dict[str, float]) -> np.ndarray:
+    return additive(n, s / (1 + (s / (law["U"] * n)) ** law["kappa"]), law)
+
+
+@pytest.mark.parametrize("law", [CHINCHILLA, CHINCHILLA_REFIT], ids=lambda law: law.source)
+def test_published_laws_of_language_models_come_back_from_their_formulas(law: PublishedJointLaw) -> None:
+    """Proves the fit, not the laws: the runs behind them are not part of this repository."""
+    n, s = (axis.ravel() for axis in np.meshgrid(np.geomspace(7e7, 1.6e10, 9), np.geomspace(1e9, 5e11, 8)))
+    fit = fit_joint_law(n, s, law.E + law.A / n**law.alpha + law.B / s**law.beta, bootstrap=0)
+    found = (fit.E, fit.A, fit.B, fit.alpha, fit.beta)
+    assert found == pytest.approx((law.E, law.A, law.B, law.alpha, law.beta), rel=1e-3)
+    assert fit.predict(7e10, 1.4e12) == pytest.approx(law.E + law.A / 7e10**law.alpha + law.B / 1.4e12**law.beta)
+
+
+def test_every_form_gives_its_own_points_back() -> None:
+    epochs = TRUE | {"U": 2e8, "kappa": 2.0}
+    cases = {
+        "additive": (additive(N, S, TRUE), TRUE),
+        "multiplicative": (0.36 + 500 / (N**0.3 * S**0.4), {"E": 0.36, "A": 500, "alpha": 0.3, "beta": 0.4}),
+        "kaplan": (((1e3 / N) ** 0.5 + 1e9 / S) ** 0.2, {"A": 1e3, "B": 1e9, "alpha": 0.1, "beta": 0.2}),
+        "overfitting": (overfitting(N, S, epochs), epochs),
+    }
+    for form, (loss, law) in cases.items():
+        fit = fit_joint_law(N, S, loss, form, bootstrap=0)
+        assert fit.parameters == pytest.approx(law, rel=1e-2), form
+        assert fit.rmse_log < 1e-5, form
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_least_squares_is_scipys_from_the_true_start(seed: int) -> None:
+    loss = additive(N, S, TRUE) * np.exp(0.005 * np.random.default_rng(seed).normal(size=len(N)))
+    fit = fit_joint_law(N, S, loss, bootstrap=0, delta=np.inf)
+
+    def residual(p: np.ndarray) -> np.ndarray:
+        return np.log(p[0] + p[1] * N ** -p[3] + p[2] * (S / 1e9) ** -p[4]) - np.log(loss)
+
+    peer = least_squares(residual, (0.36, 0.1, 0.03, 0.5, 0.5), xtol=1e-15, ftol=1e-15, gtol=1e-15)
+    assert fit.rmse_log <= np.sqrt(2 * peer.cost / len(N)) * (1 + 1e-8)
+    assert (fit.E, fit.A, fit.alpha, fit.beta) == pytest.approx(tuple(peer.x[[0, 1, 3, 4]]), rel=1e-3)
+
+
+def test_huber_is_not_pulled_by_a_diverged_cell() -> None:
+    loss = additive(N, S, TRUE)
+    loss[5] *= 1.5
+    fit = fit_joint_law(N, S, loss, bootstrap=0)
+    assert (fit.E, fit.A, fit.alpha, fit.beta) == pytest.approx((0.36, 0.1, 0.5, 0.5), rel=1e-2)
+    assert abs(fit_joint_law(N, S, loss, bootstrap=0, delta=np.inf).alpha - 0.5) > 0.05
+
+
+def test_units_and_row_order_do_not_matter() -> None:
+    rng = np.random.default_rng(0)
+    loss = additive(N, S, TRUE) * np.exp(0.002 * rng.normal(size=len(N)))
+    one = fit_joint_law(N, S, loss, bootstrap=50)
+    order = rng.permutation(len(N))
+    assert fit_joint_law(N[order], S[order], loss[order], bootstrap=50) == one
+    other = fit_joint_law(N * 1e3, S / 1e9, loss, bootstrap=50)
+    assert (other.alpha, other.beta, other.E) == pytest.approx((one.alpha, one.beta, one.E), rel=1e-6)
+    assert other.B * 1e9**one.beta == pytest.approx(one.B, rel=1e-5)
+    assert other.ci["alpha"] == pytest.approx(one.ci["alpha"], rel=1e-4)
+
+
+def covered(noise: float, replicates: int, bootstrap: int) -> dict[str, float]:
+    hits = dict.fromkeys(TRUE, 0)
+    for seed in range(replicates):
+        loss = additive(N, S, TRUE) * np.exp(noise * np.random.default_rng(seed).normal(size=len(N)))
+        fit = fit_joint_law(N, S, loss, bootstrap=bootstrap, seed=seed)
+        for name, truth in TRUE.items():
+            hits[name] += fit.ci[name][0] <= truth <= fit.ci[name][1]
+    return {name: count / replicates for name, count in hits.items()}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("noise", [0.005, 0.02])
+def test_intervals_cover_as_they_say(noise: float) -> None:
+    shares = covered(noise, replicates=200, bootstrap=200)
+    assert all(0.90 <= share <= 0.98 for share in shares.values()), shares
+
+
+def test_points_of_a_form_choose_that_form() -> None:
+    rng = np.random.default_rng(0)
+    noise = np.exp(0.002 * rng.normal(size=len(N)))
+    plain = compare_forms(N, S, additive(N, S, TRUE) * noise)
+    assert plain.loc[plain["delta_aicc"].idxmin(), "form"] == "additive"
+    u_shaped = compare_forms(N, S, overfitting(N, S, TRUE | {"U": 2e8, "kappa": 2.0}) * noise)
+    assert u_shaped["form"][0] == "overfitting" and u_shaped.set_index("form")["delta_aicc"]["additive"] > 10
+    assert (u_shaped["loo_rmse_log"] >= u_shaped["rmse_log"]).all()
+
+
+def test_aicc_of_a_normal_sample_is_the_textbooks() -> None:
+    residual = np.array([0.1, -0.2, 0.05, 0.15, -0.1, 0.0, 0.2, -0.2])
+    expected = 8 * np.log((residual**2).mean()) + 2 * 3 + 2 * 3 * 4 / (8 - 3 - 1)
+    assert aicc(residual, 2) == pytest.approx(expected)
+    assert np.isnan(aicc(residual[:4], 2))
+
+
+def test_non_negative_start_is_scipys() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        columns, loss = rng.random((12, 3)) - 0.2, rng.random(12) + 0.1
+        peer, _ = nnls(columns / loss[:, None], np.ones(12))
+        assert non_negative(columns, loss) == pytest.approx(np.maximum(peer, 1e-9), abs=1e-8)
+
+
+def test_frontier_is_the_closed_form_of_hoffmann() -> None:
+    """For cost 6·N·S the best N is G·(C/6)^(β/(α+β)) with G = (αA/(βB))^(1/(α+β)) (their equation 4)."""
+    law = CHINCHILLA
+    n, s = (axis.ravel() for axis in np.meshgrid(np.geomspace(7e7, 1.6e10, 9), np.geomspace(1e9, 5e11, 8)))
+    fit = fit_joint_law(n, s, law.E + law.A / n**law.alpha + law.B / s**law.beta, bootstrap=20)
+    budget = 5.76e23
+    row = compute_frontier(fit, lambda n, s: 6 * n * s, budget).iloc[0]
+    g = (law.alpha * law.A / (law.beta * law.B)) ** (1 / (law.alpha + law.beta))
+    assert row["n"] == pytest.approx(g * (budget / 6) ** (law.beta / (law.alpha + law.beta)), rel=0.03)
+    assert row["n"] * row["s"] * 6 == pytest.approx(budget, rel=1e-6)
+    assert row["beyond"] and row["n_low"] <= row["n"] <= row["n_high"]
+    again = required(fit, row["loss"], lambda n, s: 6 * n * s)
+    assert again["budget"] == pytest.approx(budget, rel=1e-2)
+
+
+def test_required_of_a_power_law_inverts_it() -> None:
+    x = 2.0 ** np.arange(9)
+    noise = 0.0005 * np.random.default_rng(0).normal(size=len(x))
+    fit = fit_power_law(x, 0.1 * x**-0.5 + 0.36 + noise)
+    at, low, high = required(fit, 0.364)
+    assert fit.predict(at) == pytest.approx(0.364) and low < at < high
+    assert required(fit, 0.30)[0] == np.inf
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"form": "cubic"}, "form='cubic' is unknown; choose one of additive"),
+        ({"n": N[:-1]}, "each point needs all three"),
+        ({"loss": np.where(N == 8, np.nan, 0.4)}, r"loss\[0\] is nan"),
+        ({"n": np.full_like(N, 8)}, "every point has n = 8"),
+        ({"n": N[:5], "s": S[:5], "loss": N[:5]}, "5 points; the additive law needs at least 6"),
+    ],
+)
+def test_degenerate_input_is_one_clear_error(change: dict, message: str) -> None:
+    with pytest.raises(AnalysisError, match=message):
+        fit_joint_law(**({"n": N, "s": S, "loss": additive(N, S, TRUE)} | change))
+
+
+def test_impossible_frontiers_are_errors() -> None:
+    fit = fit_joint_law(N, S, additive(N, S, TRUE), bootstrap=0)
+    with pytest.raises(AnalysisError, match="buys no split"):
+        compute_frontier(fit, lambda n, s: n * s, 1e-3)
+    with pytest.raises(AnalysisError, match="is not reached"):
+        required(fit, 0.3, lambda n, s: n * s)
+    with pytest.raises(AnalysisError, match="needs cost="):
+        required(fit, 0.4)
