@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from analysis.envelope import lower_envelope
+    from analysis.envelope_bootstrap import describe_envelope, fit_envelope
     from analysis.errors import AnalysisError
     from analysis.figures import plot_grid, plot_scaling, plot_transfer, save_figure
     from analysis.floor_profile import FloorProfile, profile_floor
@@ -27,6 +28,8 @@ _HOME = {
     "PowerLawFit": "power_law",
     "compare_forms": "model_choice",
     "compute_frontier": "frontier",
+    "describe_envelope": "envelope_bootstrap",
+    "fit_envelope": "envelope_bootstrap",
     "fit_joint_law": "joint_law",
     "required": "frontier",
     "compare_models": "transfer",
@@ -52,6 +55,8 @@ __all__ = [
     "compare_forms",
     "compare_models",
     "compute_frontier",
+    "describe_envelope",
+    "fit_envelope",
     "fit_joint_law",
     "fit_power_law",
     "loss_grid",

@@ -230,12 +230,24 @@ def _replicates(
     if np.abs(residual).max() < NOISELESS:  # nothing to resample but rounding
         return problem.values(np.tile(theta, (bootstrap, 1)))
     rng = np.random.default_rng(np.random.SeedSequence(seed))
-    spread = residual * np.sqrt(points / freedom)
-    noise = rng.choice(spread - np.median(spread), size=(bootstrap, points))
+    noise = smoothed_choice((residual - np.median(residual)) * np.sqrt(points / freedom), (bootstrap, points), rng)
     noise *= np.sqrt(freedom / rng.chisquare(freedom, size=(bootstrap, 1)))  # the residuals' own scale is uncertain
     fitted = problem.log_loss + residual
     found, _ = problem.refit(np.tile(theta, (bootstrap, 1)), fitted + noise, rounds=BOOTSTRAP_ROUNDS)
     return problem.values(found)
+
+
+def smoothed_choice(values: NDArray, size: tuple[int, int], rng: np.random.Generator) -> NDArray[np.float64]:
+    """Draws from a kernel density of the values (Silverman's width) with the variance of the values themselves.
+
+    A Huber loss of small delta passes through as many points as it has parameters. Plain resampling would take their
+    zeros for a peak of the noise, and give intervals that are too narrow.
+    """
+    deviation = values.std()
+    quartiles = np.quantile(values, [0.25, 0.75])
+    width = 1.06 * min(deviation, (quartiles[1] - quartiles[0]) / 1.349) * len(values) ** -0.2
+    drawn = rng.choice(values, size=size) + width * rng.normal(size=size)
+    return drawn / np.sqrt(1 + (width / deviation) ** 2)
 
 
 def _warning(form: Form, theta: NDArray, points: int) -> str | None:

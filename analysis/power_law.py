@@ -132,6 +132,7 @@ def fit_power_law(
     weights: ArrayLike | None = None,
     bootstrap: int = 1000,
     seed: int = 0,
+    shifts: NDArray | None = None,
 ) -> PowerLawFit:
     """Fits y = A·x^-α + E with A >= 0, E >= 0 by least squares on y.
 
@@ -143,11 +144,13 @@ def fit_power_law(
             y they are y^-2.
         bootstrap: number of replicates behind the intervals; 0 gives none. Points as many as parameters give none.
         seed: of the replicates.
+        shifts: (bootstrap, points) further deviations that replicates of y carry, such as a resampled envelope's.
 
     Raises:
         AnalysisError: if lengths differ, a value is not finite and positive, fewer distinct x are left than the law has
             parameters, or y does not fall with x (no law is better than a constant).
     """
+    order = np.argsort(np.ravel(x), kind="stable")
     x, y, weights = checked_points(x, y, weights)
     floor = check_floor(floor, y)
     num_parameters = 3 if floor is True else 2
@@ -155,6 +158,7 @@ def fit_power_law(
     xs, ys, ws = x[fitted], y[fitted], weights[fitted]
     best = fit_laws(xs, ys[None], ws, floor)
     coefficient, exponent, level, loss = (float(value[0]) for value in best)
+    moved = None if shifts is None else np.asarray(shifts)[:, order][:, fitted]
     law = coefficient * xs**-exponent + level
     total = float(ws @ (ys - np.average(ys, weights=ws)) ** 2)
     if total <= ws.sum() * (1e-12 * y.max()) ** 2 or coefficient == 0 or loss >= total * (1 - 1e-9):
@@ -170,7 +174,7 @@ def fit_power_law(
         rmse=float(np.sqrt(np.average((law - ys) ** 2, weights=ws))),
         num_points=int(fitted.sum()),
         x_range=(float(xs[0]), float(xs[-1])),
-        draws=law_replicates(xs, law, ws, loss, floor, num_parameters, bootstrap, seed),
+        draws=law_replicates(xs, law, ws, loss, floor, num_parameters, bootstrap, seed, moved),
     )
     fit = replace(fit, ci=_parameter_intervals(fit.draws, num_parameters))
     return replace(

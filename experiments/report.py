@@ -10,10 +10,10 @@ import hydra
 import pandas as pd
 from omegaconf import DictConfig
 
-from analysis.envelope import lower_envelope
+from analysis.envelope_bootstrap import fit_envelope
 from analysis.errors import AnalysisError
 from analysis.figures import plot_grid, plot_scaling, plot_transfer, save_figure
-from analysis.power_law import PowerLawFit, fit_power_law
+from analysis.power_law import PowerLawFit
 from analysis.report import write_report
 from analysis.results import read_results
 from experiments.errors import ExperimentError, user_errors
@@ -25,9 +25,8 @@ def fit_laws(results: pd.DataFrame) -> dict[str, PowerLawFit | str]:
     """Per axis, the power law of the lower envelope with its last point held out, or why there is none."""
     laws: dict[str, PowerLawFit | str] = {}
     for axis in AXES:
-        points = lower_envelope(results, over=axis)
         try:
-            laws[axis] = fit_power_law(points["x"].to_numpy(), points["loss"].to_numpy(), holdout=1)
+            laws[axis] = fit_envelope(results, over=axis)
         except AnalysisError as error:
             laws[axis] = str(error)
     return laws
