@@ -42,8 +42,8 @@ def describe_envelope(
 
     Returns:
         `lower_envelope`'s columns and: `low`, `high`, 95 % of the replicates' losses; `support`, the share of
-        replicates with the same best cell; `gap`, by how much the next cell is worse (NaN without one); `bracketed`, False where
-        the best cell is the last one of its line, so that a longer line might go lower.
+        replicates with the same best cell; `gap`, by how much the next cell is worse (NaN without one); `bracketed`,
+        False where the best cell is the last one of its line, so that a longer line might go lower.
     """
     envelope = lower_envelope(results, over)
     losses, chosen = _replicates(results, over, bootstrap, seed)
