@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from analysis.floor_profile import FloorProfile, profile_floor
     from analysis.frontier import compute_frontier, required
     from analysis.joint_law import JointLawFit, fit_joint_law
+    from analysis.law_figures import plot_frontier, plot_residuals, plot_surface
     from analysis.model_choice import compare_forms
     from analysis.power_law import PowerLawFit, fit_power_law
     from analysis.published import paper_points
@@ -37,6 +38,9 @@ _HOME = {
     "loss_grid": "results",
     "lower_envelope": "envelope",
     "paper_points": "published",
+    "plot_frontier": "law_figures",
+    "plot_residuals": "law_figures",
+    "plot_surface": "law_figures",
     "plot_grid": "figures",
     "plot_scaling": "figures",
     "plot_transfer": "figures",
@@ -62,8 +66,11 @@ __all__ = [
     "loss_grid",
     "lower_envelope",
     "paper_points",
+    "plot_frontier",
     "plot_grid",
+    "plot_residuals",
     "plot_scaling",
+    "plot_surface",
     "plot_transfer",
     "profile_floor",
     "read_results",

@@ -34,8 +34,8 @@ def plot_scaling(
 ) -> Axes:
     """Validation loss over N or S (log axis): every cell of the grid, the lower envelope and its law.
 
-    Lines join the cells of one S (or N), coloured by it. The law is solid over the fitted range and dashed beyond;
-    points of the envelope that were held out of the fit are hollow.
+    Lines join the cells of one S (or N), coloured by it. The law is solid over the fitted range and dashed beyond, its
+    95 % interval shaded as far as the losses reach; points of the envelope that were held out of the fit are hollow.
 
     Args:
         results: tidy rows of one run.
@@ -51,6 +51,7 @@ def plot_scaling(
         for (_, losses), colour in zip(lines.iterrows(), colours, strict=True):
             ax.plot(losses.index, losses, "o-", color=colour, markersize=2.5, linewidth=0.8, alpha=0.6, zorder=2)
         _draw_envelope(ax, envelope, fit, axis)
+        _draw_interval(ax, fit, max(envelope["x"]))
         ax.set_xscale("log")
         _count_ticks(ax, axis, envelope["x"].to_numpy())
         ax.set_xlabel(AXIS_NAMES[axis])
@@ -159,6 +160,17 @@ def _draw_envelope(ax: Axes, envelope: pd.DataFrame, fit: PowerLawFit | None, ax
     if held_out.any():
         label = f"{best}, held out of the fit"
         ax.plot(x[held_out], loss[held_out], markerfacecolor=paper, label=label, **marker)
+
+
+def _draw_interval(ax: Axes, fit: PowerLawFit | None, largest: float) -> None:
+    """Shades where the law lies, without letting a wide interval flatten the losses."""
+    if fit is None or not len(fit.draws):
+        return
+    limits = ax.get_ylim()
+    x = np.geomspace(fit.x_range[0], max(largest, fit.x_range[1]), 120)
+    _, low, high = fit.predict(x, interval=0.95)
+    ax.fill_between(x, low, high, color=style.VERMILION, alpha=0.15, linewidth=0, zorder=1)
+    ax.set_ylim(limits)
 
 
 def _count_ticks(ax: Axes, axis: str, values: np.ndarray) -> None:

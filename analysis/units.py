@@ -18,6 +18,14 @@ def count(axis: str, number: float) -> str:
     return (f"{scaled:.0f}" if scaled >= 10 else f"{scaled:.2g}") + letter
 
 
+def short_count(number: float) -> str:
+    """Any count for a tick: "8", "5k", "2.5B", "1e+21" where letters end."""
+    if number >= 1e12 or number < 1:
+        return f"{number:.3g}"
+    unit, letter, _ = _unit(number)
+    return f"{number / unit:.3g}{letter}"
+
+
 def law_unit(axis: str, largest: float) -> tuple[float, str]:
     """The unit in which x is counted in a law over `axis`, and its word: tokens by size, databases one by one."""
     unit, _, word = _unit(largest) if axis == "tokens" else _UNITS[-1]
