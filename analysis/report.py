@@ -17,14 +17,16 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from matplotlib.axes import Axes
 
 from analysis import style
+from analysis.curves import read_curves
 from analysis.errors import AnalysisError
 from analysis.figures import plot_grid, plot_scaling, plot_transfer
 from analysis.power_law import PowerLawFit
 from analysis.published import PAPER_LAWS, PAPER_SCALE, PublishedLaw
+from analysis.report_charts import curve_chart, grid_chart
 from analysis.results import loss_grid, loss_rows, read_results
 from analysis.transfer import (
     BASELINES,
@@ -63,6 +65,7 @@ class RunFiles:
     laws: dict[str, PowerLawFit | str]
     transfer: pd.DataFrame | None
     record: dict[str, Any]
+    curves: dict[str, pd.DataFrame]
 
     @classmethod
     def read(cls, run_dir: Path) -> RunFiles:
@@ -74,6 +77,7 @@ class RunFiles:
             laws={axis: _read_law(run_dir / "fits.json", fits.get(axis)) for axis in AXES},
             transfer=read_transfer(transfer) if transfer.exists() else None,
             record=dict.fromkeys(RECORD_KEYS) | _read_json(run_dir / "run.json"),
+            curves=read_curves(run_dir),
         )
 
 
@@ -84,8 +88,11 @@ def write_report(run_dir: Path | str) -> Path:
         AnalysisError: if there are no results, or a file of the run is damaged, naming it.
     """
     run_dir = Path(run_dir)
-    page = render_report(RunFiles.read(run_dir))
-    path = run_dir / "report.html"
+    return write_page(render_report(RunFiles.read(run_dir)), run_dir / "report.html")
+
+
+def write_page(page: str, path: Path) -> Path:
+    """Writes a page, whole or not at all, and returns its path."""
     temporary = path.with_name(f".{path.name}.tmp")
     temporary.write_text(page, encoding="utf-8")
     os.replace(temporary, path)
@@ -94,16 +101,9 @@ def write_report(run_dir: Path | str) -> Path:
 
 def render_report(run: RunFiles) -> str:
     """The page as text; every name from a file is escaped."""
-    environment = Environment(
-        loader=PackageLoader("analysis"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"duration": duration, "axis_count": lambda number, axis: count(axis, number)}
     tables = {} if run.transfer is None else {s: transfer_rows(run.transfer, s) for s in _splits(run.transfer)}
-    return environment.get_template("report.html").render(
+    charts = {"chart-grid": grid_chart(run.results, run.laws), "chart-curves": curve_chart(run.curves)}
+    return template("report.html").render(
         run=run,
         facts=run_facts(run),
         grid=loss_grid(run.results),
@@ -114,8 +114,22 @@ def render_report(run: RunFiles) -> str:
         figures=embedded_figures(run),
         scale=scale_sentence(run.results),
         limits=limits(run),
+        charts={name: chart for name, chart in charts.items() if chart},
         NOT_RECORDED=NOT_RECORDED,
     )
+
+
+def template(name: str) -> Template:
+    """A page of templates/; every value is escaped, and a missing one is an error."""
+    environment = Environment(
+        loader=PackageLoader("analysis"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"duration": duration, "axis_count": lambda number, axis: count(axis, number)}
+    return environment.get_template(name)
 
 
 def run_facts(run: RunFiles) -> dict[str, str]:
@@ -163,7 +177,7 @@ def law_section(run: RunFiles, axis: str) -> dict[str, Any]:
         return section | {"error": fit, "fit": None}
     unit, word = law_unit(axis, run.results[axis].max())
     terms = LawTerms.of(fit.coefficient_per(unit), fit.exponent, fit.floor)
-    section |= {"fit": fit, "unit": word, "terms": terms}
+    section |= {"fit": fit, "unit": word, "terms": terms, "coefficient_ci": fit.coefficient_ci_per(unit)}
     if axis == "tokens" and unit != paper.unit:  # A depends on the unit: give it in the paper's too
         section["coefficient_as_paper"] = f"{fit.coefficient_per(paper.unit):.3g}"
     return section
@@ -179,6 +193,7 @@ def transfer_rows(transfer: pd.DataFrame, split: str) -> dict[str, Any]:
         for model in models:
             lift = row.get(f"lift:{model}", np.nan)
             cell = {"value": score_text(row[model], digits), "best": row["best"] == model, "wins": lift > 0}
+            cell["number"] = "" if np.isnan(row[model]) else float(row[model])
             cells.append(cell | {"lift": "" if np.isnan(lift) else score_text(lift, digits, signed=True)})
         rows.append({**row[["dataset", "task", "protocol", "num_rows", "higher_is_better"]], "cells": cells})
         rows[-1]["metric"] = METRIC_NAMES.get(row["metric"], row["metric"])
@@ -231,7 +246,8 @@ def limits(run: RunFiles) -> list[str]:
     found = []
     if seeds == 1:
         found.append(
-            "Every cell was trained once, with one seed: no interval is given, and small differences may be noise."
+            "Every cell was trained once, with one seed: intervals know its noise from the residuals of the laws and "
+            "from the spread of the validation databases alone, and small differences may be noise."
         )
     if any(isinstance(law, PowerLawFit) for law in run.laws.values()):
         found.append(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from html.parser import HTMLParser
@@ -25,6 +26,7 @@ class Page(HTMLParser):
         self.tags: list[str] = []
         self.references: list[str] = []
         self.text = ""
+        self.scripts: list[str] = []
         self.feed(source)
         self.close()
 
@@ -38,7 +40,9 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        if self.open and self.open[-1] != "style":
+        if self.open and self.open[-1] == "script":
+            self.scripts.append(data)
+        elif self.open and self.open[-1] != "style":
             self.text += data
 
 
@@ -55,8 +59,10 @@ def test_report_is_whole_and_self_contained(make_run: Callable) -> None:
     assert path == run_dir / "report.html" and not list(run_dir.glob("*.tmp"))
     page = read_page(path)
     assert page.references and all(r.startswith("data:image/svg+xml;base64,") for r in page.references)
-    assert not re.search(r"https?://|@import|url\(", path.read_text())
-    assert not {"script", "link", "iframe"} & set(page.tags)
+    assert not re.search(
+        r"https?://(?!www\.w3\.org/2000/svg\")|@import|url\((?!#)|fetch\(|innerHTML =", path.read_text()
+    )
+    assert not {"link", "iframe"} & set(page.tags)
     assert path.stat().st_size < 5e6
     assert "prefers-color-scheme: dark" in path.read_text()
 
@@ -80,6 +86,7 @@ def test_report_tells_laws_errors_transfer_and_provenance(make_run: Callable) ->
         "python -m experiments.scaling",
         "changes that are not in the commit",
         "with one seed",
+        "95 % interval of the exponent",
         "“temporal”",
     ):
         assert wanted in text, wanted
@@ -97,6 +104,28 @@ def test_diverged_cells_are_counted_and_not_hidden(make_run: Callable) -> None:
         pd.read_parquet(path).assign(value=float("nan")).to_parquet(path, index=False)
     text = read_page(write_report(run_dir)).text
     assert "4 cells of the grid are missing or diverged" in text
+
+
+def test_charts_hold_every_cell_the_laws_and_the_training_curves(make_run: Callable) -> None:
+    run_dir = make_run()
+    for first, losses in ((0, [0.9, 0.8, 0.7]), (2, [0.6, 0.5])):  # the second part went over step 2 again
+        folder = run_dir / "logs" / "n4-trunk" / f"from-{first}"
+        folder.mkdir(parents=True)
+        steps = range(first, first + len(losses))
+        rows = [{"step": s, "tokens": 1024.0 * (s + 1), "train/loss": v} for s, v in zip(steps, losses, strict=True)]
+        pd.DataFrame(rows).to_csv(folder / "metrics.csv", index=False)
+    charts = json.loads(read_page(write_report(run_dir)).scripts[0])
+    over_n, over_s = charts["chart-grid"]["views"]
+    cells = [s for s in over_n["series"] if s["kind"] == "cells"]
+    assert len(cells) == 4 and all(len(s["x"]) == 5 for s in cells)
+    assert [s["dashed"] for s in over_s["series"] if s["kind"] == "law"] == [False, True]
+    law = next(s for s in over_n["series"] if s["kind"] == "law")
+    assert all(low <= y <= high for low, y, high in zip(law["low"], law["y"], law["high"], strict=True))
+    (curve,) = charts["chart-curves"]["views"][0]["series"]
+    assert curve["group"] == "N = 4" and curve["y"] == [0.9, 0.8, 0.6, 0.5] and curve["x"][-1] == 4096
+    (run_dir / "logs" / "n4-trunk" / "from-2" / "metrics.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(AnalysisError, match=r"metrics\.csv: no column step, tokens or train/loss"):
+        write_report(run_dir)
 
 
 def test_law_that_could_not_be_fitted_is_explained(make_run: Callable) -> None:
@@ -117,7 +146,7 @@ def test_names_are_escaped(make_run: Callable, make_transfer: Callable) -> None:
         machine=dict(processor=evil),
     )
     page = read_page(write_report(run_dir))
-    assert "script" not in page.tags and "b" not in page.tags[: page.tags.index("div")]
+    assert page.tags.count("script") == 2 and "b" not in page.tags[: page.tags.index("div")]
     assert page.text.count(evil) >= 6
     assert all(reference.startswith("data:") for reference in page.references)
 
