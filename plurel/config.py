@@ -152,7 +152,7 @@ class SCMParams(_Params):
     cat_label_permute_prob_choices: Choices = _range(0.3, 1.0)
     cat_label_reverse_prob_choices: Choices = _range(0.2, 0.8)
     edge_knots: int = 128
-    propagate_batch_size: int = 1024
+    propagate_batch_size: int = 512
 
 
 @dataclass(frozen=True)

@@ -81,10 +81,12 @@ def draw_edges(
 ) -> list[Edge]:
     """weight * a random encoder of each parent, within ±embedding_limit."""
     tables = Encoders.draw(num_categories, params, rng).tables([parent.knots for parent in parents])
-    limit, edges = np.float32(params.embedding_limit), []
-    for table, weight, parent in zip(tables, np.broadcast_to(weights, len(tables)), parents, strict=True):
-        edges.append(Edge(np.clip(table * np.float32(weight), -limit, limit), parent.rows))
-    return edges
+    sizes = [len(table) for table in tables]
+    joined = np.concatenate(tables)
+    joined *= np.repeat(np.broadcast_to(weights, len(sizes)).astype(np.float32), sizes)[:, None]
+    np.clip(joined, -params.embedding_limit, params.embedding_limit, out=joined)
+    bounded = np.split(joined, np.cumsum(sizes)[:-1])
+    return [Edge(table, parent.rows) for table, parent in zip(bounded, parents, strict=True)]
 
 
 class Messages:
@@ -96,10 +98,14 @@ class Messages:
         self._starts = np.cumsum([0] + [len(table) for table in tables[:-1]])
         self._positions = [edge.positions for edge in edges]
         self._aggregate = AGGREGATIONS[aggregation]
+        self._terms = np.empty(0, dtype=np.float32)  # kept between batches
 
     def __call__(self, start: int, stop: int) -> Array:
         """float32 (stop - start, width)."""
         positions = np.stack([rows[start:stop] for rows in self._positions])
-        terms = np.empty((*positions.shape, self._tables.shape[1]), dtype=np.float32)
+        shape = (*positions.shape, self._tables.shape[1])
+        if self._terms.size < np.prod(shape):
+            self._terms = np.empty(np.prod(shape), dtype=np.float32)
+        terms = self._terms[: np.prod(shape)].reshape(shape)
         interpolate(self._tables, self._starts, positions, terms)
         return self._aggregate(terms)

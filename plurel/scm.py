@@ -98,12 +98,14 @@ class TableSCM:
 
     def propagate(self, foreign: Sequence[ForeignMessages] = (), hidden: Sequence[np.ndarray] = ()) -> list[Values]:
         """Values of the feature columns, given what each foreign key's parent rows say and their hidden states."""
-        needed = set(self.column_nodes).union(*(nx.ancestors(self.graph, n) for n in self.column_nodes))
+        order = list(nx.lexicographical_topological_sort(self.graph))
+        needed = set(self.column_nodes)
+        for node in reversed(order):
+            if node in needed:
+                needed.update(self.graph.predecessors(node))
         values: dict[int, Values] = {}
         positions: dict[int, Positions] = {}
-        for node in nx.lexicographical_topological_sort(self.graph):
-            if node not in needed:
-                continue
+        for node in filter(needed.__contains__, order):
             parents = sorted(self.graph.predecessors(node))
             values[node] = self._decode(node, parents, positions, foreign) if parents else self._source(node)
             if hidden and node in self.column_nodes:
@@ -145,12 +147,11 @@ class TableSCM:
         messages = Messages(edges + [key.edge(aggregation) for key in foreign], aggregation)
         decoder = CategoryDecoder.draw(count, params, rng) if count else NumberDecoder.draw(params, rng)
         quantiles = beta_quantiles(*_noise_shape(params, rng)) / np.float32(width)
-        noise_rng = stream(self.seed, "noise", *self.key, node)
         data = np.empty(num_rows, dtype=np.int64 if count else np.float32)
         for start in range(0, num_rows, params.propagate_batch_size):
             stop = min(start + params.propagate_batch_size, num_rows)
             embedding = messages(start, stop)
-            embedding += sample_quantiles(quantiles, embedding.shape, noise_rng)
+            embedding += sample_quantiles(quantiles, embedding.shape, rng)
             np.clip(embedding, -_LIMIT, _LIMIT, out=embedding)
             data[start:stop] = decoder(embedding)
         if not count:
