@@ -53,6 +53,7 @@ RECORD_KEYS = (
     "peak_memory_gib",
     "seed",
     "best_checkpoint",
+    "identity",
 )
 
 
@@ -101,7 +102,7 @@ def write_page(page: str, path: Path) -> Path:
 
 def render_report(run: RunFiles) -> str:
     """The page as text; every name from a file is escaped."""
-    tables = {} if run.transfer is None else {s: transfer_rows(run.transfer, s) for s in _splits(run.transfer)}
+    tables = {} if run.transfer is None else {s: transfer_rows(run.transfer, s) for s in transfer_splits(run.transfer)}
     charts = {"chart-grid": grid_chart(run.results, run.laws), "chart-curves": curve_chart(run.curves)}
     return template("report.html").render(
         run=run,
@@ -204,7 +205,7 @@ def transfer_verdict(transfer: pd.DataFrame | None) -> list[dict[str, Any]]:
     """Per trained model: on how many tasks it beats label history (AUROC, R²; test where there is one)."""
     if transfer is None:
         return []
-    split = _splits(transfer)[0]
+    split = transfer_splits(transfer)[0]
     table = compare_models(transfer, split)
     table = table[table["metric"].isin(PERCENT_METRICS)]
     verdicts = []
@@ -221,7 +222,7 @@ def embedded_figures(run: RunFiles) -> dict[str, dict[str, str]]:
         fit = run.laws[axis]
         plots[axis] = lambda axis=axis, fit=fit: plot_scaling(run.results, None if isinstance(fit, str) else fit, axis)
     if run.transfer is not None and run.transfer["metric"].isin(PERCENT_METRICS).any():
-        plots["transfer"] = lambda: plot_transfer(run.transfer, _splits(run.transfer)[0])
+        plots["transfer"] = lambda: plot_transfer(run.transfer, transfer_splits(run.transfer)[0])
     return {name: {theme: _data_uri(plot, theme) for theme in ("light", "dark")} for name, plot in plots.items()}
 
 
@@ -302,7 +303,7 @@ def _overfits(results: pd.DataFrame, axis: str) -> bool:
     return any(np.nanmin(line) < line[-1] for line in lines if not np.isnan(line).all())
 
 
-def _splits(transfer: pd.DataFrame) -> list[str]:
+def transfer_splits(transfer: pd.DataFrame) -> list[str]:
     """Test first: the split that a claim rests on."""
     return sorted(transfer["split"].unique(), key=lambda split: (split != "test", split))
 

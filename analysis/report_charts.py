@@ -50,6 +50,22 @@ def law_series(name: str, law: PowerLawFit | str, largest: float) -> list[dict[s
     return found
 
 
+def comparison_chart(
+    results: Mapping[str, pd.DataFrame], laws: Mapping[str, Mapping[str, PowerLawFit | str]]
+) -> dict[str, Any]:
+    """Lower envelopes of several runs over N and over S with their laws; names of runs to results and to laws."""
+    views = []
+    for axis in AXES:
+        series = []
+        for run, rows in results.items():
+            envelope = lower_envelope(rows, over=axis)
+            law = law_series(f"law of {run}", laws[run][axis], float(envelope["x"].max()))
+            series += [one | {"group": run, "kind": "band"} for one in law]
+            series.append(_series(run, envelope["x"], envelope["loss"], kind="points"))
+        views.append({"name": f"over {SYMBOLS[axis]}", "x": AXIS_NAMES[axis], "series": series})
+    return {"x": "", "y": "best validation loss", "logx": True, "views": views}
+
+
 def curve_chart(curves: Mapping[str, pd.DataFrame]) -> dict[str, Any] | None:
     """Training loss over tokens, trainings of one N in one colour; None without curves."""
     if not curves:

@@ -1,4 +1,4 @@
-"""python -m experiments.report: fits, figures and report.html of a run, from its results alone."""
+"""python -m experiments.report: fits, figures and report.html of a run, or of two runs side by side."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from pathlib import Path
 
 import hydra
 import pandas as pd
-from omegaconf import DictConfig
+from omegaconf import DictConfig, ListConfig
 
 from analysis.envelope_bootstrap import fit_envelope
 from analysis.errors import AnalysisError
 from analysis.figures import plot_grid, plot_scaling, plot_transfer, save_figure
 from analysis.power_law import PowerLawFit
 from analysis.report import write_report
+from analysis.report_compare import write_comparison
 from analysis.results import read_results
 from experiments.errors import ExperimentError, user_errors
 
@@ -59,6 +60,27 @@ def make_report(run_dir: Path) -> Path:
     return write_report(run_dir)
 
 
+def make_comparison(cfg: DictConfig) -> Path:
+    """Both runs' reports anew, then the page that sets them side by side; returns the latter.
+
+    Raises:
+        ExperimentError: unless compare names two runs and run none.
+    """
+    if cfg.run is not None or not isinstance(cfg.compare, ListConfig) or len(cfg.compare) != 2:
+        raise ExperimentError(f"compare={cfg.compare} must be two run folders, compare=[runs/a,runs/b], without run=")
+    one, other = (Path(run) for run in cfg.compare)
+    for run_dir in (one, other):
+        make_report(run_dir)
+    return write_comparison(one, other)
+
+
+def chosen_run(cfg: DictConfig) -> Path:
+    """The folder of run=; ExperimentError without one."""
+    if cfg.run is None:
+        raise ExperimentError("name a run: run=runs/demo, or two: compare=[runs/a,runs/b]")
+    return Path(cfg.run)
+
+
 def _replace(path: Path, write) -> None:
     temporary = path.with_name(f".{path.name}.tmp")
     write(temporary)
@@ -68,7 +90,7 @@ def _replace(path: Path, write) -> None:
 @hydra.main(version_base="1.3", config_path="../conf", config_name="report")
 def main(cfg: DictConfig) -> None:
     with user_errors():
-        print(make_report(Path(cfg.run)))
+        print(make_comparison(cfg) if cfg.compare else make_report(chosen_run(cfg)))
 
 
 if __name__ == "__main__":

@@ -21,7 +21,11 @@
     const low = VIRIDIS[Math.floor(at)], high = VIRIDIS[Math.floor(at) + 1];
     return low.map((v, i) => Math.round(v + (high[i] - v) * (at % 1)));
   }
-  const colour = (index, count) => `rgb(${ramp(count > 1 ? index / (count - 1) : 0.4).join(",")})`;
+  const DARK = matchMedia("(prefers-color-scheme: dark)"); // where viridis' dark end would vanish
+  function colour(index, count) {
+    const share = count > 1 ? index / (count - 1) : 0.4;
+    return `rgb(${ramp(DARK.matches ? 0.25 + 0.75 * share : share).join(",")})`;
+  }
   function short(value) {
     for (const [unit, letter] of [[1e9, "B"], [1e6, "M"], [1e3, "k"]])
       if (value >= unit) return `${+(value / unit).toPrecision(3)}${letter}`;
@@ -103,12 +107,12 @@
           const edge = [...s.x.map((v, i) => [px(v), py(s.low[i])]), ...s.x.map((v, i) => [px(v), py(s.high[i])]).reverse()];
           make(area, "polygon", { points: edge.map((p) => p.join(",")).join(" "), fill: shade(s), opacity: 0.15 });
         }
-        if (s.kind !== "best") make(area, "polyline", {
+        if (s.kind !== "best" && s.kind !== "points") make(area, "polyline", {
           points: seen.map((p) => `${px(p[0])},${py(p[1])}`).join(" "), fill: "none", stroke: shade(s),
           "stroke-width": s.kind === "law" ? 2 : 1.3, "stroke-dasharray": s.dashed ? "5 4" : "none",
         });
         for (const [vx, vy] of seen) {
-          if (s.kind !== "law" && s.kind !== "curve") make(area, "circle", { cx: px(vx), cy: py(vy), r: s.kind === "best" ? 4.5 : 2.5, fill: shade(s) });
+          if (!["law", "band", "curve"].includes(s.kind)) make(area, "circle", { cx: px(vx), cy: py(vy), r: s.kind === "best" || s.kind === "points" ? 4.5 : 2.5, fill: shade(s) });
           if (vx >= x0 && vx <= x1 && vy >= y0 && vy <= y1) points.push([px(vx), py(vy), s, vx, vy]);
         }
       }
@@ -164,6 +168,7 @@
       reset.disabled = !zoom;
     }
     draw();
+    DARK.addEventListener("change", draw);
     let last = frame.clientWidth;
     new ResizeObserver(() => { if (frame.clientWidth !== last) { last = frame.clientWidth; draw(); } }).observe(frame);
   }
