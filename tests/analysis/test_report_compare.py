@@ -42,7 +42,7 @@ def test_page_shows_both_runs_and_the_gain(make_run: Callable, make_transfer: Ca
     assert path.name == "compare-one-two.html"
     page = path.read_text()
     assert evil not in page and "&lt;script&gt;alert(1)" in page and page.count("<script") == 2
-    assert '<td class="number up" data-value="10.0">+10.0</td>' in page
+    assert '<td class="number up" data-label="gain" data-value="10.0">+10.0</td>' in page
     assert "Other validation databases" in page  # neither run recorded on which it was validated
     assert page.count("not shown to differ") == 2  # over S three fitted points leave no interval
     charts = json.loads(page.split('id="charts">')[1].split("</script>")[0])
