@@ -165,7 +165,8 @@ def train(
     if first_step == max_steps:
         module.load_state_dict(torch.load(resume, map_location="cpu", weights_only=True)["state_dict"])
         return
-    torch.set_float32_matmul_precision("high")  # TF32 on CUDA, also for what mixed precision leaves in float32
+    if torch.cuda.is_available():
+        torch.set_float32_matmul_precision("high")  # TF32, also for what mixed precision leaves in float32
     trainer = L.Trainer(
         max_steps=max_steps,
         accelerator=cfg.accelerator,
