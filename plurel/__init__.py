@@ -13,6 +13,10 @@ from plurel.schema import max_foreign_keys, pretraining_seeds
 if TYPE_CHECKING:
     from plurel.corpus import generate_corpus, load_corpus
     from plurel.database import SyntheticDataset
+    from plurel.exports.duckdb import to_duckdb
+    from plurel.exports.heterodata import to_heterodata
+    from plurel.exports.schema_graph import to_networkx
+    from plurel.exports.sqlite import to_sqlite
 
 __all__ = [
     "Choices",
@@ -27,10 +31,22 @@ __all__ = [
     "load_corpus",
     "max_foreign_keys",
     "pretraining_seeds",
+    "to_duckdb",
+    "to_heterodata",
+    "to_networkx",
+    "to_sqlite",
 ]
 
 # relbench takes over a second to import; a prior needs none of it.
-_LAZY = {"SyntheticDataset": "database", "generate_corpus": "corpus", "load_corpus": "corpus"}
+_LAZY = {
+    "SyntheticDataset": "database",
+    "generate_corpus": "corpus",
+    "load_corpus": "corpus",
+    "to_duckdb": "exports.duckdb",
+    "to_heterodata": "exports.heterodata",
+    "to_networkx": "exports.schema_graph",
+    "to_sqlite": "exports.sqlite",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -2,7 +2,7 @@
 
 <corpus>/
   corpus.yaml        format version, package version, prior and its hash, name, seeds
-  <name>-<seed>/     see plurel.export
+  <name>-<seed>/     see plurel.exports.relbench_folder
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tqdm import tqdm
 from plurel.config import Config
 from plurel.database import SyntheticDataset
 from plurel.errors import PlurelError
-from plurel.export import VERSION, damage, identity, write_folder
+from plurel.exports.relbench_folder import VERSION, damage, identity, write_folder
 from plurel.random_streams import checked_seed
 
 RECORD = "corpus.yaml"

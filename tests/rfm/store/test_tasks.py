@@ -11,7 +11,7 @@ import pytest
 import relbench
 
 from plurel import Config, SyntheticDataset
-from plurel.export import write_folder
+from plurel.exports.relbench_folder import write_folder
 from rfm.store import SemType, Store, TextTable, build_store
 
 SPLITS = ("train", "val", "test")

@@ -1,0 +1,63 @@
+"""A database as one SQLite file with typed columns, primary keys and foreign keys that are checked as it is written.
+
+Times and dates are ISO 8601 text, which SQLite's date functions read; booleans are 0 and 1. SQLite checks foreign
+keys only where a connection asks for it: PRAGMA foreign_keys = ON.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from relbench.base import Database
+
+from plurel.column_kinds import Kind, column_kind
+from plurel.exports.sql_tables import check_database, create_statement, quoted, replacing, sql_frame
+from plurel.keys import open_database
+
+_TYPES: dict[Kind, str] = {
+    "boolean": "BOOLEAN",
+    "integer": "INTEGER",
+    "number": "REAL",
+    "time": "TIMESTAMP",
+    "date": "DATE",
+    "text": "TEXT",
+}
+
+
+def to_sqlite(db: Database | str | Path, path: str | Path) -> Path:
+    """Writes a SQLite file and returns its path; it appears only when it is complete, and replaces what was there.
+
+    Raises:
+        PlurelError: if keys do not hold, names differ in case only, or `path` is a folder.
+    """
+    db, path = open_database(db), Path(path)
+    check_database(db)
+    with replacing(path) as temporary, closing(sqlite3.connect(temporary)) as connection:
+        connection.execute("PRAGMA foreign_keys = ON")
+        frames = {name: sql_frame(table) for name, table in db.table_dict.items()}
+        for name, table in db.table_dict.items():
+            deferral = " DEFERRABLE INITIALLY DEFERRED"
+            connection.execute(create_statement(name, table, frames[name], db, _TYPES, deferral))
+        with connection:  # one transaction: keys are checked at its end, so that rows and tables may come in any order
+            for name, frame in frames.items():
+                marks = ", ".join("?" * len(frame.columns))
+                cells = [_cells(frame[column]) for column in frame.columns]
+                connection.executemany(f"INSERT INTO {quoted(name)} VALUES ({marks})", zip(*cells, strict=True))
+    return path
+
+
+def _cells(column: pd.Series) -> list[Any]:
+    """Values as sqlite3 takes them, None for a missing one."""
+    kind = column_kind(column)
+    if kind == "time":
+        column = column.map(lambda time: time.isoformat(sep=" "), na_action="ignore")
+    elif kind == "date":
+        column = column.map(lambda date: date.isoformat(), na_action="ignore")
+    elif kind == "boolean":
+        column = column.astype("Int64")
+    values = column.astype(object)
+    return values.where(values.notna(), None).tolist()
