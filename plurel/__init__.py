@@ -13,6 +13,7 @@ from plurel.schema import max_foreign_keys, pretraining_seeds
 if TYPE_CHECKING:
     from plurel.corpus import generate_corpus, load_corpus
     from plurel.database import SyntheticDataset
+    from plurel.description.page import describe
     from plurel.exports.duckdb import to_duckdb
     from plurel.exports.heterodata import to_heterodata
     from plurel.exports.schema_graph import to_networkx
@@ -27,6 +28,7 @@ __all__ = [
     "PlurelError",
     "SCMParams",
     "SyntheticDataset",
+    "describe",
     "generate_corpus",
     "load_corpus",
     "max_foreign_keys",
@@ -40,6 +42,7 @@ __all__ = [
 # relbench takes over a second to import; a prior needs none of it.
 _LAZY = {
     "SyntheticDataset": "database",
+    "describe": "description.page",
     "generate_corpus": "corpus",
     "load_corpus": "corpus",
     "to_duckdb": "exports.duckdb",

@@ -1,4 +1,4 @@
-"""Databases that exports must get right: one with every awkward thing at once, one synthetic, real ones."""
+"""Databases that exports and pages must get right: one with every awkward thing at once, one synthetic, real ones."""
 
 from __future__ import annotations
 
