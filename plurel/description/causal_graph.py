@@ -18,7 +18,8 @@ from plurel.description.svg import curve, element, number, svg
 from plurel.scm import TableSCM
 
 _RADIUS, _MARGIN = 10.0, 14.0
-_STEP = 26.0  # between nodes of an arc diagram
+_STEP, _ARC_RADIUS = 17.0, 8.0  # of an arc diagram: between nodes, and of columns
+_FAINT = 90  # edges; more are drawn fainter, so that many arcs do not become one area
 _DENSE = 2.0  # edges per node
 _MAX_ATTEMPTS = 20  # of a table whose first models kept no column; see plurel.database
 
@@ -52,14 +53,16 @@ def draw_causal_graph(dataset: SyntheticDataset, name: str, table: Table) -> Cau
     label = {node: f"feature_{place}" for node, place in columns.items()}
     kept = {node for node in columns if label[node] in table.df}
     centres, lines, (width, height) = _arcs(graph) if is_arcs else _layered(graph)
-    drawn = [element("path", d=path, class_="cause") for path in lines]
+    opacity = f"{max(0.05, 0.4 * min(1.0, _FAINT / max(len(lines), 1))):.2f}"
+    drawn = [element("path", d=path, class_="cause", opacity=opacity) for path in lines]
+    radius = _ARC_RADIUS if is_arcs else _RADIUS
     for node in graph:
         kind = "category" if scm.num_categories[node] else "number"
         title = f"{label.get(node, 'hidden node')}: {kind}" + (", source" if not graph.in_degree(node) else "")
         classes = f"node {kind if node in columns else 'hidden'}" + ("" if graph.in_degree(node) else " source")
         if node in columns and node not in kept:
             title, classes = title + ", constant and dropped", classes + " dropped"
-        drawn.append(_node(centres[node], columns.get(node), title, classes, kind == "category"))
+        drawn.append(_node(centres[node], columns.get(node), radius, title, classes, kind == "category"))
     return CausalGraph(
         drawing=svg(width, height, drawn, f"Causal graph of {name}", "drawing scm"),
         num_nodes=len(graph),
@@ -109,9 +112,11 @@ def _arcs(graph: nx.DiGraph) -> tuple[dict[int, tuple[float, float]], list[str],
     return centres, lines, (2 * (_MARGIN + _RADIUS) + (len(order) - 1) * _STEP, base + 2 * _RADIUS + _MARGIN)
 
 
-def _node(at: tuple[float, float], column: int | None, title: str, classes: str, is_square: bool) -> Markup:
+def _node(
+    at: tuple[float, float], column: int | None, radius: float, title: str, classes: str, is_square: bool
+) -> Markup:
     x, y = at
-    radius = _RADIUS if column is not None else 4.5
+    radius = radius if column is not None else 0.45 * radius
     shape = (
         element("rect", x=x - radius, y=y - radius, width=2 * radius, height=2 * radius, rx=radius / 3)
         if is_square

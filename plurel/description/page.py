@@ -156,7 +156,7 @@ def _card(column: ColumnSummary) -> dict[str, Any]:
         card["note"] = f"+ {more} more values" if more > 0 else ""
     elif isinstance(values, TextSample):
         card |= {"chart": bars(values.lengths.counts, f"Lengths of {column.name}"), "examples": values.examples}
-        card |= {"low": f"{amount(values.lengths.low)}", "high": f"{amount(values.lengths.high)} characters"}
+        card |= {"low": f"{amount(values.lengths.low)}", "high": f"{amount(values.lengths.high)} chars"}
         card["note"] = f"{values.num_distinct:,} distinct"
     else:
         card |= {"chart": bars(values.counts, f"Distribution of {column.name}")}
