@@ -17,17 +17,18 @@ if TYPE_CHECKING:
 
 Array = np.ndarray
 
+
+def _ranks(x: Array) -> Array:
+    return rankdata(x, method="ordinal") / (len(x) + 1)
+
+
 TRANSFORMS: dict[str, Callable[[Array], Array]] = {
     "identity": lambda x: x,
-    "rank_uniform": lambda x: _ranks(x),
+    "rank_uniform": _ranks,
     "log": lambda x: np.copysign(np.log1p(np.abs(x)), x),
     "sqrt": lambda x: np.copysign(np.sqrt(np.abs(x)), x),
     "standardize": lambda x: (x - x.mean()) / max(x.std(), 1e-8),
 }
-
-
-def _ranks(x: Array) -> Array:
-    return rankdata(x, method="ordinal") / (len(x) + 1)
 
 
 def is_kept(values: Values) -> bool:

@@ -211,7 +211,7 @@ class Config:
 
     Attributes:
         val_split, test_split: the parts of the window's days before the validation and the test timestamp.
-        cache_dir: where SyntheticDataset keeps databases as parquet files; None: nowhere.
+        cache_dir: accepted from scripts written for 1.1.0; databases are made anew, corpora keep them.
         name: a word for folders and reports.
 
     Raises:

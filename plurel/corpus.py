@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from importlib import metadata
@@ -22,6 +21,7 @@ from plurel.config import Config
 from plurel.database import SyntheticDataset
 from plurel.errors import PlurelError
 from plurel.exports.relbench_folder import VERSION, damage, identity, write_folder
+from plurel.files import replacing
 from plurel.random_streams import checked_seed
 
 RECORD = "corpus.yaml"
@@ -118,10 +118,8 @@ def _record(path: Path, config: Config, seeds: Sequence[int]) -> None:
         "prior": config.to_dict(),
         "seeds": everything,
     }
-    path.mkdir(parents=True, exist_ok=True)
-    temporary = path / f".{RECORD}.tmp"
-    temporary.write_text(yaml.safe_dump(content, sort_keys=False, default_flow_style=None))
-    os.replace(temporary, path / RECORD)
+    with replacing(path / RECORD) as temporary:
+        temporary.write_text(yaml.safe_dump(content, sort_keys=False, default_flow_style=None))
 
 
 def _package_version() -> str:

@@ -7,6 +7,7 @@ well: one vector for each parent row.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -101,11 +102,12 @@ class Messages:
         self._terms = np.empty(0, dtype=np.float32)  # kept between batches
 
     def __call__(self, start: int, stop: int) -> Array:
-        """float32 (stop - start, width)."""
+        """Of rows start ... stop - 1, as far as there are any: float32 (rows, width)."""
         positions = np.stack([rows[start:stop] for rows in self._positions])
         shape = (*positions.shape, self._tables.shape[1])
-        if self._terms.size < np.prod(shape):
-            self._terms = np.empty(np.prod(shape), dtype=np.float32)
-        terms = self._terms[: np.prod(shape)].reshape(shape)
+        size = math.prod(shape)
+        if self._terms.size < size:
+            self._terms = np.empty(size, dtype=np.float32)
+        terms = self._terms[:size].reshape(shape)
         interpolate(self._tables, self._starts, positions, terms)
         return self._aggregate(terms)

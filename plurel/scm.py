@@ -64,8 +64,7 @@ class ForeignMessages:
         """One vector a parent row, the columns' vectors joined (for `sum` their mean); the last one says nothing."""
         if aggregation not in self._tables:
             messages, step = Messages(self._edges, aggregation), self._params.propagate_batch_size
-            parts = [messages(i, min(i + step, self._num_parents)) for i in range(0, self._num_parents, step)]
-            table = np.concatenate(parts)
+            table = np.concatenate([messages(i, i + step) for i in range(0, self._num_parents, step)])
             if aggregation == "sum":
                 table /= len(self._edges)
             nothing = np.full_like(table[:1], NEUTRAL[aggregation])
@@ -103,18 +102,16 @@ class TableSCM:
         for node in reversed(order):
             if node in needed:
                 needed.update(self.graph.predecessors(node))
-        values: dict[int, Values] = {}
+        columns = dict.fromkeys(self.column_nodes)
         positions: dict[int, Positions] = {}
         for node in filter(needed.__contains__, order):
             parents = sorted(self.graph.predecessors(node))
-            values[node] = self._decode(node, parents, positions, foreign) if parents else self._source(node)
-            if hidden and node in self.column_nodes:
-                values[node] = self._shape(node, values[node], hidden)
-            positions[node] = locate(values[node], self.params.edge_knots)
-            if node not in self.column_nodes:
-                values.pop(node)
-        columns = [values[node] for node in self.column_nodes]
-        return [self._classes(node, column) for node, column in zip(self.column_nodes, columns, strict=True)]
+            values = self._decode(node, parents, positions, foreign) if parents else self._source(node)
+            if node in columns:
+                columns[node] = values = self._shape(node, values, hidden) if hidden else values
+            if not needed.isdisjoint(self.graph.successors(node)):
+                positions[node] = locate(values, self.params.edge_knots)
+        return [self._classes(node, column) for node, column in columns.items()]
 
     def _categories(self, node: int) -> int:
         return 0 if self.is_lazy else self.num_categories[node]
@@ -149,7 +146,7 @@ class TableSCM:
         quantiles = beta_quantiles(*_noise_shape(params, rng)) / np.float32(width)
         data = np.empty(num_rows, dtype=np.int64 if count else np.float32)
         for start in range(0, num_rows, params.propagate_batch_size):
-            stop = min(start + params.propagate_batch_size, num_rows)
+            stop = start + params.propagate_batch_size
             embedding = messages(start, stop)
             embedding += sample_quantiles(quantiles, embedding.shape, rng)
             np.clip(embedding, -_LIMIT, _LIMIT, out=embedding)

@@ -19,6 +19,7 @@ import sys
 import time
 from pathlib import Path
 
+from experiments.benchmarks import pin_to_one_core
 from plurel import SyntheticDataset
 
 PEERS_HOME = Path(os.environ.get("PEERS_HOME", Path.home() / ".cache" / "plurel-peers"))
@@ -83,8 +84,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> int:
     """Measures and prints; returns the exit code."""
     args = parse_args(argv)
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})  # the peer inherits it: one core, the same one
+    pin_to_one_core()
     records = []
     for seed in range(*args.seeds):
         records.append(measure(seed))

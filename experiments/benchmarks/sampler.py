@@ -23,6 +23,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from experiments.benchmarks import pin_to_one_core
 from rfm.batch import make_batch
 from rfm.errors import RfmError
 from rfm.random_keys import item_keys
@@ -109,8 +110,7 @@ def main(argv: list[str] | None = None) -> int:
     """Measures and prints; returns the exit code."""
     args = parse_args(argv)
     torch.set_num_threads(1)
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    pin_to_one_core()
     try:
         with tempfile.TemporaryDirectory() as root:
             ours = measure(args, Path(root))

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import resource
 import sys
 import time
@@ -18,6 +17,7 @@ import time
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from experiments.benchmarks import pin_to_one_core
 from plurel import Config
 from plurel.columns import to_column
 from plurel.edges import Values
@@ -47,8 +47,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
     parser.add_argument("--seed", type=int, default=0, help="which causal model")
     args = parser.parse_args(argv)
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    pin_to_one_core()
     with threadpool_limits(1), np.errstate(over="ignore", invalid="ignore"):
         make_table(1_000, args.seed, Config())  # compiles
         for num_rows in args.rows:

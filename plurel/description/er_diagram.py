@@ -125,16 +125,13 @@ def _table(box: _Box, has_names: bool, hue: int | None) -> Markup:
 
 
 def _line(box: _Box, middle: float, badge: str, column: ColumnSummary) -> list[Markup]:
-    return [
-        element("text", badge, x=box.x + 10, y=middle + 4, class_="badge"),
-        element(
-            "text",
-            shortened(column.name, int((box.width - 44) / _COLUMN_CHAR)),
-            x=box.x + 34,
-            y=middle + 4,
-            class_="column",
-        ),
-    ]
+    mark = element("text", badge, x=box.x + 10, y=middle + 4, class_="badge")
+    return [mark, _column_name(box, middle, column, "column")]
+
+
+def _column_name(box: _Box, middle: float, column: ColumnSummary, class_: str) -> Markup:
+    name = shortened(column.name, int((box.width - 44) / _COLUMN_CHAR))
+    return element("text", name, x=box.x + 34, y=middle + 4, class_=class_)
 
 
 def _names(box: _Box, top: float) -> list[Markup]:
@@ -142,15 +139,7 @@ def _names(box: _Box, top: float) -> list[Markup]:
     for number, column in enumerate(box.table.features[:_MAX_NAMES]):
         middle = top + (number + 0.5) * _LINE
         parts.append(_mark(column, box.x + 11, middle - _SQUARE / 2))
-        parts.append(
-            element(
-                "text",
-                shortened(column.name, int((box.width - 44) / _COLUMN_CHAR)),
-                x=box.x + 34,
-                y=middle + 4,
-                class_="column feature",
-            )
-        )
+        parts.append(_column_name(box, middle, column, "column feature"))
     left_out = len(box.table.features) - _MAX_NAMES
     if left_out > 0:
         y = top + (_MAX_NAMES + 0.5) * _LINE + 4

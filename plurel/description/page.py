@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from plurel.description.dependence import Dependence, measure_dependence
 from plurel.description.er_diagram import draw_er_diagram
 from plurel.description.events import count_events
 from plurel.description.statistics import Categories, ColumnSummary, TableSummary, TextSample, summarise
+from plurel.files import replacing
 from plurel.keys import foreign_keys, open_database, primary_key
 
 _MISSING_STEPS = (0.0, 0.01, 0.05, 0.1, 0.25, 0.5)  # shares above which the next colour begins
@@ -52,7 +52,7 @@ def describe(
         The page.
 
     Raises:
-        PlurelError: if keys do not hold.
+        PlurelError: if keys do not hold, or `path` is a folder.
     """
     database = open_database(db)
     for name in database.table_dict:
@@ -74,7 +74,8 @@ def describe(
         )
     )
     if path is not None:
-        _write(page, Path(path))
+        with replacing(Path(path)) as temporary:
+            temporary.write_text(page, encoding="utf-8")
     return page
 
 
@@ -189,10 +190,3 @@ def percent(share: float) -> str:
     if 0.999 < share < 1:
         return "> 99.9 %"
     return f"{100 * share:.0f} %" if share in (0, 1) or 0.1 <= share < 0.99 else f"{100 * share:.1f} %"
-
-
-def _write(page: str, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(page, encoding="utf-8")
-    os.replace(temporary, path)

@@ -13,7 +13,8 @@ from relbench.base import Database
 
 from plurel.column_kinds import Kind
 from plurel.errors import PlurelError
-from plurel.exports.sql_tables import check_database, create_statement, quoted, replacing, sql_frame
+from plurel.exports.sql_tables import check_database, create_statement, quoted, sql_frame
+from plurel.files import replacing
 from plurel.keys import ForeignKey, open_database, parent_rows, reference_graph
 
 _TYPES: dict[Kind, str] = {

@@ -25,6 +25,7 @@ from relbench.manifest import DatasetManifest, TableSpec, TaskManifest
 
 from plurel.config import Config
 from plurel.database import SyntheticDataset
+from plurel.files import temporary_of
 
 VERSION = 3  # of the folders' content: another implementation of a prior or another layout gets another number
 CHECKSUMS = "files.json"
@@ -56,11 +57,6 @@ def write_folder(dataset: SyntheticDataset, path: Path) -> None:
         os.replace(temporary, path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-
-
-def temporary_of(path: Path) -> Path:
-    """Where a folder is while it is written."""
-    return path.with_name(f".{path.name}.tmp")
 
 
 def damage(path: Path, expected: dict[str, Any] | None = None) -> str | None:

@@ -1,11 +1,8 @@
-"""What SQLite and DuckDB files share: types, CREATE TABLE statements, and a file that appears only when complete."""
+"""What SQLite and DuckDB files share: types and CREATE TABLE statements."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Mapping
 
 import pandas as pd
 from relbench.base import Database, Table
@@ -76,25 +73,3 @@ def sql_frame(table: Table) -> pd.DataFrame:
             column = column.astype(object).where(column.notna(), None).map(str, na_action="ignore")
         columns[name] = column.reset_index(drop=True)
     return pd.DataFrame(columns)
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A path to write to; what is there at the end takes the place of `path`, and nothing stays after an error.
-
-    Raises:
-        PlurelError: if `path` is a folder.
-    """
-    if path.is_dir():
-        raise PlurelError(f"{path} is a folder; give the path of a file")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    leftovers = [temporary, *(temporary.with_name(temporary.name + end) for end in (".wal", "-journal"))]
-    try:
-        for file in leftovers:  # of a killed process
-            file.unlink(missing_ok=True)
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        for file in leftovers:
-            file.unlink(missing_ok=True)

@@ -15,7 +15,8 @@ import pandas as pd
 from relbench.base import Database
 
 from plurel.column_kinds import Kind, column_kind
-from plurel.exports.sql_tables import check_database, create_statement, quoted, replacing, sql_frame
+from plurel.exports.sql_tables import check_database, create_statement, quoted, sql_frame
+from plurel.files import replacing
 from plurel.keys import open_database
 
 _TYPES: dict[Kind, str] = {

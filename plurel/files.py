@@ -1,0 +1,39 @@
+"""Files and folders that appear only when they are complete."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from plurel.errors import PlurelError
+
+_COMPANIONS = (".wal", "-journal")  # of database files
+
+
+def temporary_of(path: Path) -> Path:
+    """Where a file or folder is while it is written."""
+    return path.with_name(f".{path.name}.tmp")
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A path to write to; what is there at the end takes the place of `path`, and nothing stays after an error.
+
+    Raises:
+        PlurelError: if `path` is a folder.
+    """
+    if path.is_dir():
+        raise PlurelError(f"{path} is a folder; give the path of a file")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = temporary_of(path)
+    leftovers = [temporary, *(temporary.with_name(temporary.name + end) for end in _COMPANIONS)]
+    try:
+        for file in leftovers:  # of a killed process
+            file.unlink(missing_ok=True)
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        for file in leftovers:
+            file.unlink(missing_ok=True)
