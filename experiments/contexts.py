@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 from experiments.errors import ExperimentError
 
 PROTOCOLS = ("paper", "temporal", "relbench")
-POLICIES = ("paper", "history")
+POLICIES = ("paper", "history", "mixed")
 
 
 @dataclass(frozen=True)

@@ -129,6 +129,7 @@ class Grid:
             self.texts,
             self.validation_seeds,
             ctx_len=self.cfg.train.ctx_len,
+            policy=self.cfg.train.policy,
             max_bfs_width=self.cfg.train.max_bfs_width,
             batch_size=self.cfg.train.batch_size,
         )

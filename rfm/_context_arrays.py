@@ -13,6 +13,7 @@ import numpy as np
 class Graph(NamedTuple):
     """The arrays of a store; `label_*` are those of the task in question, with no entity where there are none."""
 
+    row_table: np.ndarray
     row_time: np.ndarray
     row_split: np.ndarray
     cell_offset: np.ndarray
@@ -40,7 +41,9 @@ class Rules(NamedTuple):
     label_column: int  # autocomplete: other rows' cells of it are labels; else -1
     split_limit: int  # label rows of this split or later are hidden
     max_bfs_width: int
-    history: bool
+    own_cells: int  # cells for the history of the seed's own entity, before anything else but the seed's ancestors
+    recent_cells: int  # then cells for the latest children of the seed and of its parents
+    siblings: bool  # the history is the earlier rows of the seed's table, not label rows
 
 
 class Seed(NamedTuple):
@@ -68,14 +71,16 @@ class Output(NamedTuple):
 
 
 # Positions in Scratch.count: fill of the buffers, the level being drawn from and the deepest one with rows, number of
-# the context and of the choice (which make old slots of the hash tables free), cells and rows written.
+# the context and of the choice (which make old slots of the hash tables free), cells and rows written; the phase of
+# the walk, the cells written before it, the round in it and the next parent of that round.
 STACK, PENDING, CURRENT, LEVEL, DEEPEST, VISITED, CONTEXT, CHOICE, CELLS, ROWS = range(10)
+PHASE, CELLS_BEFORE, ROUND, SOURCE = range(10, 14)
 
 
 class Scratch(NamedTuple):
     """Work space, reused from one context to the next; int64 but for the generator."""
 
-    count: np.ndarray  # (10,), see the positions above
+    count: np.ndarray  # (14,), see the positions above
     random: np.ndarray  # uint64 (1,), state of the generator
     visited: (
         np.ndarray
@@ -86,12 +91,13 @@ class Scratch(NamedTuple):
     current: np.ndarray  # (rows,), what is left of the level being drawn from; as long as `pending`
     chosen: np.ndarray  # (slots, 2), open addressing: position taken, number of its choice
     row_start: np.ndarray  # (ctx_len + 1,), first cell of each row of the context
+    source: np.ndarray  # (foreign keys + 1, 2), start and end of the rows that a phase takes from each parent
 
 
-def new_scratch(ctx_len: int, max_bfs_width: int) -> Scratch:
-    """Work space for contexts of `ctx_len` cells; small, the kernel grows it."""
+def new_scratch(ctx_len: int, max_bfs_width: int, num_fkeys: int) -> Scratch:
+    """Work space for contexts of `ctx_len` cells; small, the kernel grows it. `num_fkeys`: the most of any row."""
     return Scratch(
-        count=np.zeros(10, np.int64),
+        count=np.zeros(14, np.int64),
         random=np.zeros(1, np.uint64),
         visited=np.zeros((1 << int(4 * ctx_len).bit_length(), 3), np.int64),
         stack=np.zeros((64, 2), np.int64),
@@ -100,4 +106,5 @@ def new_scratch(ctx_len: int, max_bfs_width: int) -> Scratch:
         current=np.zeros(4096, np.int64),
         chosen=np.zeros((1 << int(2 * max_bfs_width + 1).bit_length(), 2), np.int64),
         row_start=np.zeros(ctx_len + 1, np.int64),
+        source=np.zeros((num_fkeys + 1, 2), np.int64),
     )

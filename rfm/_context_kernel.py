@@ -4,9 +4,15 @@ Section 6 of the paper's facts. All choices are spelled out here, so that anothe
 contexts from the same key:
 
 - The generator is splitmix64 whose state starts at mix64(key); below(n) = ((next >> 32) * n) >> 32.
-- `pop a row`: from the parent stack (last in, first out) while it holds rows; else, once and for policy `history`,
-  the visible label rows of the seed's own entity are put on the stack, oldest first, at depth 2; else
-  position below(n) of the shallowest non-empty level, whose last row takes its place. Visited rows are skipped.
+- `pop a row`: from the parent stack (last in, first out) while it holds rows; else the next own row, while own rows
+  have filled less than `own_cells` cells; else the next recent row, while these have filled less than
+  `recent_cells`; else position below(n) of the shallowest non-empty level, whose last row takes its place. Visited
+  rows are skipped. The ancestors of an own or recent row count as its cells.
+- own rows, at depth 2, are the visible label rows of the seed's parents or, where the task has no label table, the
+  visible children with a time of the seed's parents that are of the seed's table. Recent rows are all visible children
+  with a time of the seed's parents (depth 2) and of the seed itself (depth 1). Both most recent first, in rounds: the
+  last row of every parent in foreign key order (then of the seed), the last but one of every parent, ...; a position
+  whose row does not qualify is passed over; after `ctx_len` rounds the kind is used up.
 - `visit a row` of depth d: emit its cells, then push its visible parents on the stack, in foreign key order, at depth
   d + 1; then append to level d + 1 its visible database children, then its visible label rows, oldest first.
 - Of more than `max_bfs_width` visible children, that many are chosen by Floyd's method: for j = m - width .. m - 1,
@@ -24,13 +30,17 @@ import numpy as np
 
 from rfm._context_arrays import (
     CELLS,
+    CELLS_BEFORE,
     CHOICE,
     CONTEXT,
     CURRENT,
     DEEPEST,
     LEVEL,
     PENDING,
+    PHASE,
+    ROUND,
     ROWS,
+    SOURCE,
     STACK,
     VISITED,
     Scratch,
@@ -40,6 +50,7 @@ from rfm.random_keys import FACTOR_1, FACTOR_2, GOLDEN
 
 NO_TIME = np.iinfo(np.int64).min
 _TEXT = 1  # SemType.TEXT
+_START, _OWN, _RECENT, _LEVELS = range(4)  # phases of the walk
 _U27, _U30, _U31, _U32 = (np.uint64(n) for n in (27, 30, 31, 32))
 
 _jit = numba.njit(nogil=True, cache=True)
@@ -122,7 +133,9 @@ def _with_room(scratch, on_stack, in_levels, depth):
         levels = _grown(levels, depth + 1)
     if 2 * count[VISITED] >= visited.shape[0]:
         visited = _rehashed(visited, count[CONTEXT])
-    return Scratch(count, scratch.random, visited, stack, pending, levels, current, scratch.chosen, scratch.row_start)
+    return Scratch(
+        count, scratch.random, visited, stack, pending, levels, current, scratch.chosen, scratch.row_start, scratch.source
+    )
 
 
 @_jit
@@ -150,16 +163,13 @@ def _append(scratch, row, depth):
 
 
 @_jit
-def _pop(scratch):
-    """The next row and its depth; (-1, 0) when nothing is left.
+def _pop_level(scratch):
+    """A random row of the shallowest level and its depth; (-1, 0) when nothing is left.
 
     Rows reached from level d land on d + 1 or deeper, so a level is complete when it is first drawn from: until then
     it is a linked list in the arena, then its rows are copied out.
     """
     count = scratch.count
-    if count[STACK] > 0:
-        count[STACK] -= 1
-        return scratch.stack[count[STACK], 0], scratch.stack[count[STACK], 1]
     while count[CURRENT] == 0:
         if count[LEVEL] >= count[DEEPEST]:
             return np.int64(-1), np.int64(0)
@@ -248,16 +258,68 @@ def _expand(graph, rules, seed, scratch, row, depth):
 
 
 @_jit
-def _push_own_labels(graph, rules, seed, scratch):
-    """The seed entity's visible label rows onto the stack, so that the most recent one is popped first."""
-    for i in range(graph.parent_offset[seed.row], graph.parent_offset[seed.row + 1]):
-        start, end = _label_range(graph, seed, np.int64(graph.parent_row[i]))
-        if scratch.count[STACK] + end - start > scratch.stack.shape[0]:
-            scratch = _with_room(scratch, end - start, np.int64(0), np.int64(0))
-        for j in range(start, end):
-            if graph.row_split[graph.label_row[j]] < rules.split_limit:
-                _push(scratch, np.int64(graph.label_row[j]), np.int64(2))
-    return scratch
+def _start_phase(graph, rules, seed, scratch, phase):
+    """Lists the ranges of rows that the phase takes from the end on: one per parent of the seed, then its own."""
+    count = scratch.count
+    count[PHASE], count[CELLS_BEFORE], count[ROUND], count[SOURCE] = phase, count[CELLS], 0, 0
+    first = graph.parent_offset[seed.row]
+    num_parents = graph.parent_offset[seed.row + 1] - first
+    for i in range(num_parents + 1):
+        parent = np.int64(graph.parent_row[first + i]) if i < num_parents else np.int64(seed.row)
+        start = end = np.int64(0)
+        if phase == _OWN and not rules.siblings:
+            start, end = _label_range(graph, seed, parent)
+        elif phase == _RECENT or i < num_parents:
+            start = graph.child_offset[parent]
+            end = _end_of_time(graph.row_time, graph.child_row, start, graph.child_offset[parent + 1], seed.cutoff)
+        scratch.source[i, 0], scratch.source[i, 1] = start, end
+
+
+@_jit
+def _next_of_phase(graph, rules, seed, scratch, num_rounds):
+    """The next own or recent row and its depth; (-1, 0) when the phase's rows are used up."""
+    count = scratch.count
+    is_label = count[PHASE] == _OWN and not rules.siblings
+    num_parents = graph.parent_offset[seed.row + 1] - graph.parent_offset[seed.row]
+    while count[ROUND] < num_rounds:
+        i, back = count[SOURCE], count[ROUND]
+        if i > num_parents:
+            count[SOURCE] = 0
+            count[ROUND] += 1
+            continue
+        count[SOURCE] += 1
+        position = scratch.source[i, 1] - 1 - back
+        if position < scratch.source[i, 0]:
+            continue
+        row = np.int64(graph.label_row[position]) if is_label else np.int64(graph.child_row[position])
+        if is_label:
+            qualifies = graph.row_split[row] < rules.split_limit
+        else:
+            same_table = graph.row_table[row] == graph.row_table[seed.row]
+            qualifies = graph.row_time[row] != NO_TIME and (count[PHASE] == _RECENT or same_table)
+        if qualifies:
+            return row, np.int64(2) if i < num_parents else np.int64(1)
+    return np.int64(-1), np.int64(0)
+
+
+@_jit
+def _pop(graph, rules, seed, scratch, ctx_len):
+    """The next row and its depth; (-1, 0) when nothing is left."""
+    count = scratch.count
+    if count[STACK] > 0:
+        count[STACK] -= 1
+        return scratch.stack[count[STACK], 0], scratch.stack[count[STACK], 1]
+    while count[PHASE] < _LEVELS:
+        budget = rules.own_cells if count[PHASE] == _OWN else rules.recent_cells
+        if count[PHASE] != _START and count[CELLS] - count[CELLS_BEFORE] < budget:
+            row, depth = _next_of_phase(graph, rules, seed, scratch, ctx_len)
+            if row >= 0:
+                return row, depth
+        if count[PHASE] == _RECENT:
+            count[PHASE] = _LEVELS
+        else:
+            _start_phase(graph, rules, seed, scratch, count[PHASE] + 1)
+    return _pop_level(scratch)
 
 
 @_jit
@@ -340,13 +402,14 @@ def _write_parents(graph, out, scratch, b):
 
 
 @_jit
-def _reset(scratch, key):
+def _reset(rules, scratch, key):
     """Forgets the previous context and seeds the generator."""
     count = scratch.count
     for level in range(count[DEEPEST] + 1):
         scratch.levels[level, 0] = -1
     for counter in (STACK, PENDING, CURRENT, LEVEL, DEEPEST, VISITED, CELLS, ROWS):
         count[counter] = 0
+    count[PHASE] = _START if rules.own_cells + rules.recent_cells > 0 else _LEVELS
     count[CONTEXT] += 1
     scratch.random[0] = _mix(key)
 
@@ -354,9 +417,8 @@ def _reset(scratch, key):
 @_jit
 def _fill(graph, rules, seed, key, out, scratch, b):
     """Context `b`; returns the scratch, which may have grown."""
-    _reset(scratch, key)
+    _reset(rules, scratch, key)
     ctx_len = out.row_idx.shape[1]
-    labels_due = rules.history
     row, depth = np.int64(seed.row), np.int64(0)
     while row >= 0:
         slot = _find(scratch.visited, row, scratch.count[CONTEXT])
@@ -368,10 +430,7 @@ def _fill(graph, rules, seed, key, out, scratch, b):
                 break
             scratch.count[VISITED] += 1
             scratch = _expand(graph, rules, seed, scratch, row, depth)
-        if labels_due and scratch.count[STACK] == 0:
-            labels_due = False
-            scratch = _push_own_labels(graph, rules, seed, scratch)
-        row, depth = _pop(scratch)
+        row, depth = _pop(graph, rules, seed, scratch, ctx_len)
     _write_parents(graph, out, scratch, b)
     return scratch
 

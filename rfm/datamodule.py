@@ -35,6 +35,7 @@ class PretrainBatches:
         texts: the text table that all stores share.
         ctx_len, batch_size: cells of a context, contexts of a batch (on each device).
         objective: which cells are hidden and trained on; default: the target alone.
+        policy, max_bfs_width: of the contexts, see `ContextSampler`.
 
     Raises:
         RfmError: if there is no store, no column to predict in any, or a text table that is not theirs.
@@ -49,13 +50,15 @@ class PretrainBatches:
         batch_size: int,
         seed: int,
         objective: Objective | None = None,
+        policy: Policy = "mixed",
         max_bfs_width: int = 128,
     ) -> None:
         check_text_table(stores, texts)
         self.stores, self.texts = list(stores), texts
         self.batch_size, self.seed, self.objective = batch_size, seed, objective
         self.seeds = PretrainSeeds(self.stores, seed=seed)
-        self._samplers = [ContextSampler(s, ctx_len=ctx_len, max_bfs_width=max_bfs_width) for s in self.stores]
+        contexts = {"ctx_len": ctx_len, "policy": policy, "max_bfs_width": max_bfs_width}
+        self._samplers = [ContextSampler(s, **contexts) for s in self.stores]
 
     def batch(self, step: int, rank: int, world_size: int) -> Batch:
         """The contexts of a step, ordered by store."""
@@ -93,7 +96,7 @@ class TaskBatches:
         batch_size: int,
         seed: int,
         protocol: Protocol = "temporal",
-        policy: Policy = "history",
+        policy: Policy = "mixed",
         max_bfs_width: int = 128,
     ) -> None:
         check_text_table([store], texts)

@@ -26,7 +26,7 @@ def predict_task(
     split: str,
     *,
     protocol: Protocol = "temporal",
-    policy: Policy = "history",
+    policy: Policy = "mixed",
     ctx_len: int,
     batch_size: int = 32,
     seed: int = 0,
@@ -85,6 +85,7 @@ def validation_loss(
     seeds: tuple[np.ndarray, np.ndarray, np.ndarray],
     *,
     ctx_len: int,
+    policy: Policy = "mixed",
     batch_size: int = 32,
     max_bfs_width: int = 128,
     progress: bool = True,
@@ -93,6 +94,7 @@ def validation_loss(
 
     Args:
         seeds: store index, row and column of each cell, see `rfm.seeds.validation_seeds`.
+        policy, max_bfs_width: of the contexts, see `ContextSampler`.
         progress: shows a bar.
 
     Returns:
@@ -105,14 +107,13 @@ def validation_loss(
     store_idx, rows, columns = seeds
     keys = item_keys(0, rows, columns)
     losses = np.empty(len(rows), np.float64)
-    samplers = {
-        i: ContextSampler(stores[i], ctx_len=ctx_len, max_bfs_width=max_bfs_width) for i in np.unique(store_idx)
-    }
+    contexts = {"ctx_len": ctx_len, "policy": policy, "max_bfs_width": max_bfs_width}
+    samplers = {i: ContextSampler(stores[i], **contexts) for i in np.unique(store_idx)}
     with _inference(model):
         for part in _parts(len(rows), batch_size, "validation", progress):
             groups = [part[store_idx[part] == i] for i in np.unique(store_idx[part])]
-            contexts = [samplers[store_idx[g[0]]].sample(rows[g], columns[g], keys[g]) for g in groups]
-            batch = make_batch(contexts, texts).to(_device(model))
+            drawn = [samplers[store_idx[g[0]]].sample(rows[g], columns[g], keys[g]) for g in groups]
+            batch = make_batch(drawn, texts).to(_device(model))
             losses[np.concatenate(groups)] = sequence_losses(model, batch).double().cpu().numpy()
     return np.array([losses[store_idx == i].mean() if (store_idx == i).any() else np.nan for i in range(len(stores))])
 

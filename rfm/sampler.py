@@ -30,8 +30,11 @@ from rfm.errors import RfmError
 from rfm.store import NEVER, SemType, Store, TaskInfo
 
 Protocol = Literal["paper", "temporal", "relbench"]
-Policy = Literal["paper", "history"]
+Policy = Literal["paper", "history", "mixed"]
 SPLITS = ("train", "val", "test")
+
+SHARES: dict[Policy, tuple[float, float]] = {"paper": (0, 0), "history": (1, 0), "mixed": (0.25, 0.25)}
+"""Of each policy: the parts of a context for the own history of the seed's entity and for recent rows around it."""
 
 _END_OF_TIME = NEVER - 1  # what a seed without a time sees; rows of time NEVER stay hidden
 _ANY_SPLIT = len(SPLITS)
@@ -40,9 +43,12 @@ _ANY_SPLIT = len(SPLITS)
 class ContextSampler:
     """Draws contexts of one store under one protocol; holds no state between calls, so threads may share it.
 
-    Policy `paper`: all parents first, depth first; else a random row of the shallowest non-empty level of child rows.
-    Policy `history`: the same, but between the seed's ancestors and the first child row come the visible label rows of
-    the seed's own entity, most recent first (no difference in pretraining and autocomplete tasks, which have none).
+    Every policy begins with the seed row and its ancestors, depth first, and ends with the paper's walk: all parents of
+    a visited row, then a random row of the shallowest level of children. In between come, under `history`, the own
+    rows of the seed's entity, most recent first; under `mixed`, own rows and then the latest children of the seed and
+    of its parents, each up to a part of the budget. Own rows are the visible label rows of the entity; without a label
+    table, in pretraining and in autocomplete tasks, the earlier rows of the seed's table that share a parent with it.
+    So a model that is pretrained under a policy meets the same structure in a task.
     """
 
     def __init__(
@@ -78,8 +84,9 @@ class ContextSampler:
             _check_choice("split", split, SPLITS)
         if protocol == "relbench" and task is not None and split is None:
             raise RfmError(f"task {task} of database {store.name}: protocol relbench needs the split of the seeds")
+        self._num_fkeys = max([1, *(len(table.fkeys) for table in store.tables.values())])
         if num_parents is None:
-            num_parents = max([1, *(len(table.fkeys) for table in store.tables.values())])
+            num_parents = self._num_fkeys
         for name, size in (("ctx_len", ctx_len), ("max_bfs_width", max_bfs_width), ("num_parents", num_parents)):
             if size < 1:
                 raise RfmError(f"{name} is {size}; it must be at least 1")
@@ -103,6 +110,7 @@ class ContextSampler:
         shown_mean, shown_std = self.store.column_stats("whole" if self.protocol == "paper" else "train")
         relbench_task = self.protocol == "relbench" and self.task is not None
         removed = set() if self.task is None else set(self.task.remove_columns)
+        own_share, recent_share = SHARES[self.policy]
         return Rules(
             scale=np.asarray(std / shown_std, np.float64),
             shift=np.asarray((mean - shown_mean) / shown_std, np.float64),
@@ -113,7 +121,9 @@ class ContextSampler:
             label_column=self.task.target_column if self._is_autocomplete else -1,
             split_limit=SPLITS.index(self.split) if relbench_task else _ANY_SPLIT,
             max_bfs_width=self.max_bfs_width,
-            history=self.policy == "history",
+            own_cells=round(own_share * self.ctx_len),
+            recent_cells=round(recent_share * self.ctx_len),
+            siblings=self.task is None or self._is_autocomplete,
         )
 
     def sample(self, rows: np.ndarray, columns: np.ndarray | int, keys: np.ndarray) -> Contexts:
@@ -135,7 +145,7 @@ class ContextSampler:
         self._check_items(rows, columns, keys)
         contexts = Contexts.empty(keys, self.ctx_len, self.num_parents)
         out = Output(**{name: getattr(contexts, name) for name in Output._fields})
-        scratch = new_scratch(self.ctx_len, self.max_bfs_width)
+        scratch = new_scratch(self.ctx_len, self.max_bfs_width, self._num_fkeys)
         fill_contexts(self._graph, self._rules, rows, columns, keys, *self._horizons(rows), out, scratch)
         return contexts
 
@@ -187,6 +197,7 @@ def _graph(store: Store, task: TaskInfo | None) -> Graph:
         label_offset, label_row = store.labels[task.name]
         first_entity = store.tables[task.entity_table].first_row
     return Graph(
+        row_table=_read_only(store.row_table, np.int32),
         row_time=_read_only(store.row_time, np.int64),
         row_split=_read_only(store.row_split, np.int8),
         cell_offset=_read_only(store.cell_offset, np.int64),

@@ -102,7 +102,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--batch", type=int, default=32, help="contexts per call")
     parser.add_argument("--seconds", type=float, default=5.0, help="timed seconds per measurement")
     parser.add_argument("--protocol", default="paper", choices=("paper", "temporal", "relbench"))
-    parser.add_argument("--policy", default="paper", choices=("paper", "history"))
+    parser.add_argument("--policy", default="paper", choices=("paper", "history", "mixed"))
     return parser.parse_args(argv)
 
 

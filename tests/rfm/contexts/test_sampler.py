@@ -50,7 +50,7 @@ def draw_contexts(random_toy, draw_seeds):
     return draw
 
 
-@pytest.mark.parametrize("policy", ["paper", "history"])
+@pytest.mark.parametrize("policy", ["paper", "history", "mixed"])
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize("task", TASKS)
 def test_nothing_is_younger_than_the_seed(draw_contexts, task, protocol, policy) -> None:
@@ -64,7 +64,7 @@ def test_nothing_is_younger_than_the_seed(draw_contexts, task, protocol, policy)
             assert all(rows[r].time <= {"val": database.val_time, "test": database.test_time}[split] for r in others)
 
 
-@pytest.mark.parametrize("policy", ["paper", "history"])
+@pytest.mark.parametrize("policy", ["paper", "history", "mixed"])
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize("task", TASKS)
 def test_labels_are_those_of_the_task_and_closed(draw_contexts, task, protocol, policy) -> None:
@@ -120,7 +120,7 @@ def test_structure(draw_contexts, task) -> None:
             assert parents == [p for p in rows[r].parents if p in row_of.values()]
 
 
-@pytest.mark.parametrize("policy", ["paper", "history"])
+@pytest.mark.parametrize("policy", ["paper", "history", "mixed"])
 def test_everything_reachable_enters_a_large_budget(random_toy, policy) -> None:
     for database_seed in range(20):
         database = random_toy(database_seed)
@@ -187,6 +187,43 @@ def test_history_shows_own_labels_most_recent_first(make_toy, toy_row, toy_task)
     assert [r for r, _ in one(contexts, 0)][:3] == [seed_row, seed_row, 0]
 
 
+def test_mixed_shows_own_rows_then_recent_children_then_the_rest(make_toy, toy_row, toy_task) -> None:
+    columns = {"user": [("age", SemType.NUMBER)], "visit": [("spend", SemType.NUMBER)]}
+    columns["task:churn"] = [("target", SemType.NUMBER)]
+    rows = [toy_row("user", cells={0: 1.0})]
+    rows += [toy_row("visit", time=t, cells={1: 0.5}, parents=(0,)) for t in range(100)]
+    rows += [toy_row("task:churn", time=t, split=0, cells={2: 1.0}, parents=(0,)) for t in range(100)]
+    task = toy_task("churn", "user", ("task:churn", "target"), 1)
+    database = make_toy(columns, {"user": 0, "visit": 1, "task:churn": 1}, rows, [task])
+    options = {"ctx_len": 40, "policy": "mixed", "max_bfs_width": 10}
+    sampler = ContextSampler(database.store, task="churn", split="train", protocol="temporal", **options)
+    contexts = sampler.sample(np.full(50, 101 + 80), 2, item_keys(0, np.arange(50)))
+    for b in range(50):
+        drawn = [(rows[r].table, rows[r].time) for r, _ in one(contexts, b)]
+        assert drawn[:2] == [("task:churn", 80), ("user", NO_TIME)]
+        assert drawn[2:12] == [("task:churn", t) for t in range(79, 69, -1)]  # a quarter of 40 cells
+        assert drawn[12:22] == [("visit", t) for t in range(80, 70, -1)]
+        assert len(drawn) == 40
+    older = {rows[r].time for b in range(50) for r, _ in one(contexts, b)[22:] if rows[r].table == "visit"}
+    assert min(older) < 20  # the rest is drawn from all times
+
+
+def test_own_rows_of_pretraining_are_siblings_of_the_same_table(make_toy, toy_row) -> None:
+    """Two parents take turns; a child of another table is not an own row."""
+    columns = {"user": [], "film": [], "rating": [("stars", SemType.NUMBER)], "visit": [("spend", SemType.NUMBER)]}
+    rows = [toy_row("user"), toy_row("film"), toy_row("film")]
+    rows += [toy_row("rating", time=t, cells={0: 1.0}, parents=(0, 2)) for t in (1, 2, 3)]
+    rows += [toy_row("rating", time=t, cells={0: 1.0}, parents=(0, 1)) for t in (4, 9)]
+    rows += [toy_row("visit", time=t, cells={1: 1.0}, parents=(0,)) for t in (5, 6)]
+    num_fkeys = {"user": 0, "film": 0, "rating": 2, "visit": 1}
+    database = make_toy(columns, num_fkeys, rows, [])
+    seed_row = 7  # time 9, user 0, film 1
+    sampler = ContextSampler(database.store, ctx_len=20, policy="history")
+    cells = one(sampler.sample(np.array([seed_row]), 0, np.zeros(1, np.uint64)), 0)
+    assert [rows[r].time for r, _ in cells if r >= 3] == [9, 4, 3, 2, 1, *[rows[r].time for r, _ in cells[5:]]]
+    assert {rows[r].table for r, _ in cells[5:]} == {"visit"}
+
+
 def test_buffers_grow(make_toy, toy_row, toy_task) -> None:
     """A chain deeper than the first levels, rows without cells, a hub with more children and labels than room."""
     chain, hub = 300, 9000
@@ -198,7 +235,7 @@ def test_buffers_grow(make_toy, toy_row, toy_task) -> None:
     rows += [toy_row("task:t", time=r, split=0, cells={2: 1.0}, parents=(chain,)) for r in range(hub)]
     task = toy_task("t", "hub", ("task:t", "target"), 0)
     database = make_toy(columns, {"link": 1, "hub": 1, "leaf": 2, "task:t": 1}, rows, [task])
-    for policy in ("paper", "history"):
+    for policy in ("paper", "history", "mixed"):
         options = {"policy": policy, "max_bfs_width": 2 * hub}
         sampler = ContextSampler(database.store, ctx_len=2 * hub + 100, task="t", split="train", **options)
         contexts = sampler.sample(np.array([len(rows) - 1]), 2, np.array([0], np.uint64))
@@ -226,7 +263,7 @@ def test_errors_name_what_is_wrong(random_toy, draw_seeds) -> None:
     for options, words in [
         ({"task": "alfa"}, "did you mean 'alpha'"),
         ({"protocol": "temporel"}, "did you mean 'temporal'"),
-        ({"policy": "x"}, "known: paper, history"),
+        ({"policy": "x"}, "known: paper, history, mixed"),
         ({"split": "valid"}, "did you mean 'val'"),
         ({"task": "alpha", "protocol": "relbench"}, "needs the split"),
         ({"num_parents": 0}, "at least 1"),

@@ -106,17 +106,46 @@ class Reference:
             shown.append(column)
         return [self.target, *shown] if r == self.seed_row else shown
 
+    def rounds(self, sources: list[list[int]]) -> list[int]:
+        """Every source from its end on, one row of each in turn, `ctx_len` rounds."""
+        return [
+            rows[-1 - k] if k < len(rows) else None for k in range(self.ctx_len) for rows in sources
+        ]
+
+    def visible_children(self, parent: int) -> list[int]:
+        """All of them, in time order, those without a time first."""
+        found = [r for r, row in enumerate(self.rows) if row.split < 0 for p in row.parents if p == parent]
+        return [r for r in self.by_time(found) if self.is_visible(self.rows[r])]
+
+    def own_rows(self) -> list[tuple[int, int]]:
+        """(row, depth), most recent first."""
+        if self.task is not None and not self.task.is_autocomplete:
+            return [(r, 2) for r in self.rounds([self.labels(p) for p in self.seed.parents]) if r is not None]
+        found = self.rounds([self.visible_children(p) for p in self.seed.parents])
+        same_table = [r for r in found if r is not None and self.rows[r].table == self.seed.table]
+        return [(r, 2) for r in same_table if self.rows[r].time != NO_TIME]
+
+    def recent_rows(self) -> list[tuple[int, int]]:
+        """(row, depth), most recent first; the children of the seed itself are one hop away."""
+        sources = [self.visible_children(p) for p in self.seed.parents] + [self.visible_children(self.seed_row)]
+        depths = [2] * len(self.seed.parents) + [1]
+        found = zip(self.rounds(sources), depths * self.ctx_len, strict=True)
+        return [(r, depth) for r, depth in found if r is not None and self.rows[r].time != NO_TIME]
+
     def walk(self, seed_row: int, target: int, key: int) -> tuple[list[tuple[int, int]], dict[int, int]]:
         """(row, column) of every cell in order, and the numbers of the rows that have one."""
         self.seed_row, self.seed, self.target = seed_row, self.rows[seed_row], target
         self.random = SplitMix64(key)
         stack, levels = [(seed_row, 0)], defaultdict(list)
         visited, cells, numbers = set(), [], {}
-        own_labels_due = self.policy == "history"
+        phases = [(share * self.ctx_len, rows) for share, rows in self.phases()]
         while len(cells) < self.ctx_len:
-            if not stack and own_labels_due:
-                own_labels_due = False
-                stack += [(label, 2) for parent in self.seed.parents for label in self.labels(parent)]
+            if not stack:
+                while phases and (not phases[0][1] or len(cells) - self.phase_start >= round(phases[0][0])):
+                    phases.pop(0)
+                    self.phase_start = len(cells)
+                if phases:
+                    stack.append(phases[0][1].pop(0))
             if stack:
                 r, depth = stack.pop()
             elif any(levels.values()):
@@ -137,6 +166,12 @@ class Reference:
             stack += [(parent, depth + 1) for parent in self.rows[r].parents if self.is_visible(self.rows[parent])]
             levels[depth + 1] += self.children(r) + self.labels(r)
         return cells, numbers
+
+    def phases(self) -> list[tuple[float, list[tuple[int, int]]]]:
+        """Part of the budget and rows of what comes between the seed's ancestors and the rest; the first is empty."""
+        self.phase_start = 0
+        shares = {"paper": [], "history": [1.0], "mixed": [0.25, 0.25]}[self.policy]
+        return [(0.0, []), *zip(shares, [self.own_rows(), self.recent_rows()], strict=False)]
 
     def value(self, r: int, column: int) -> float:
         """In the protocol's statistics."""
@@ -164,7 +199,7 @@ class Reference:
             assert contexts.parent_idx[b, i].tolist() == parents + [-1] * (self.num_parents - len(parents))
 
 
-@pytest.mark.parametrize("policy", ["paper", "history"])
+@pytest.mark.parametrize("policy", ["paper", "history", "mixed"])
 @pytest.mark.parametrize("protocol", ["paper", "temporal", "relbench"])
 @pytest.mark.parametrize("task", [None, "alpha", "beta", "gamma"])
 def test_same_contexts_as_the_plain_walk(random_toy, draw_seeds, task, protocol, policy) -> None:
