@@ -124,6 +124,7 @@ def _with_room(scratch, on_stack, in_levels, depth):
     count = scratch.count
     stack, pending, levels = scratch.stack, scratch.pending, scratch.levels
     current, visited = scratch.current, scratch.visited
+    chosen, row_start, source = scratch.chosen, scratch.row_start, scratch.source
     if count[STACK] + on_stack > stack.shape[0]:
         stack = _grown(stack, count[STACK] + on_stack)
     if count[PENDING] + in_levels > pending.shape[0]:
@@ -133,9 +134,7 @@ def _with_room(scratch, on_stack, in_levels, depth):
         levels = _grown(levels, depth + 1)
     if 2 * count[VISITED] >= visited.shape[0]:
         visited = _rehashed(visited, count[CONTEXT])
-    return Scratch(
-        count, scratch.random, visited, stack, pending, levels, current, scratch.chosen, scratch.row_start, scratch.source
-    )
+    return Scratch(count, scratch.random, visited, stack, pending, levels, current, chosen, row_start, source)
 
 
 @_jit

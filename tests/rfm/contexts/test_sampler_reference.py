@@ -108,9 +108,7 @@ class Reference:
 
     def rounds(self, sources: list[list[int]]) -> list[int]:
         """Every source from its end on, one row of each in turn, `ctx_len` rounds."""
-        return [
-            rows[-1 - k] if k < len(rows) else None for k in range(self.ctx_len) for rows in sources
-        ]
+        return [rows[-1 - k] if k < len(rows) else None for k in range(self.ctx_len) for rows in sources]
 
     def visible_children(self, parent: int) -> list[int]:
         """All of them, in time order, those without a time first."""
