@@ -4,6 +4,9 @@ A cell is finished when its results file exists; the file is written last. With 
 a cell is warm-up, constant, then linear decay over the last `decay_frac` of its steps; the constant part is the same
 for every S, so it is trained once (the trunk) and each S continues from the trunk's checkpoint at its own branch
 step. Every cell therefore sees exactly the batches and rates that a run of its own would.
+
+A seed draws the weights, the batches and the databases: of k seeds, each starts one k-th further in the training pool,
+so that where N is small the seeds train on different databases and their spread includes that of the prior.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ import numpy as np
 from omegaconf import DictConfig
 
 from analysis.results import write_rows
+from experiments.errors import ExperimentError
 from experiments.pretrain import make_schedule, pretrain
 from experiments.provenance import git_commit
 from experiments.training import RunLogs
@@ -31,22 +35,23 @@ from rfm.store import Store, TextTable
 
 @dataclass(frozen=True)
 class Cell:
-    """One point of the grid: `num_databases` (N) and training length in steps and tokens (S)."""
+    """One run of the grid: `num_databases` (N), training length in steps and tokens (S), and its seed."""
 
     num_databases: int
     steps: int
     tokens: int
+    seed: int
 
     @property
     def name(self) -> str:
-        return f"n{self.num_databases}-s{self.tokens}"
+        return f"n{self.num_databases}-s{self.tokens}-seed{self.seed}"
 
 
 @dataclass(frozen=True)
 class Grid:
     """All that the cells of one run share.
 
-    train_stores are ordered: N databases are the first N. Everything is written below run_dir.
+    train_stores are ordered: N databases are N in a row. Everything is written below run_dir.
     """
 
     run_dir: Path
@@ -59,13 +64,23 @@ class Grid:
     logs: RunLogs
 
     def cells(self) -> Iterator[Cell]:
-        """N by N, S rising."""
+        """Seed by seed, N by N, S rising, so that an early stop leaves whole grids."""
         train = self.cfg.train
         per_step = train.batch_size * train.accumulate * train.ctx_len
-        for num_databases in sorted(self.cfg.corpus.num_databases):
-            for tokens in sorted(self.cfg.grid.tokens):
-                steps = max(2, round(tokens / per_step))
-                yield Cell(num_databases, steps, steps * per_step)
+        for seed in self._seeds():
+            for num_databases in sorted(self.cfg.corpus.num_databases):
+                for tokens in sorted(self.cfg.grid.tokens):
+                    steps = max(2, round(tokens / per_step))
+                    yield Cell(num_databases, steps, steps * per_step, seed)
+
+    def _seeds(self) -> range:
+        return range(self.cfg.seed, self.cfg.seed + self.cfg.grid.num_seeds)
+
+    def databases(self, num_databases: int, seed: int) -> list[Store]:
+        """The N training databases of a seed."""
+        start = self._seeds().index(seed) * len(self.train_stores) // self.cfg.grid.num_seeds
+        pool = [*self.train_stores[start:], *self.train_stores[:start]]
+        return pool[:num_databases]
 
     def result_path(self, cell: Cell) -> Path:
         return self.run_dir / "results" / f"{cell.name}.parquet"
@@ -77,42 +92,57 @@ class Grid:
         return self.result_path(cell).exists()
 
     def run(self) -> None:
-        """Trains and measures every cell that is not finished yet."""
+        """Trains and measures every cell that is not finished yet; one that fails does not stop the others.
+
+        Raises:
+            ExperimentError: after the last cell, naming those that failed; the next call tries them again.
+        """
         cells = list(self.cells())
+        failed = []
         for number, cell in enumerate(cells, 1):
             if self.is_done(cell):
                 continue
-            print(f"[{number}/{len(cells)}] N = {cell.num_databases}, S = {cell.tokens:,} tokens", flush=True)
+            label = f"[{number}/{len(cells)}] N = {cell.num_databases}, S = {cell.tokens:,} tokens, seed {cell.seed}"
+            print(label, flush=True)
             start = time.perf_counter()
-            module = self._train_cell(cell)
+            try:
+                module = self._train_cell(cell)
+            except ExperimentError as error:
+                print(f"{label}: failed: {error}", flush=True)
+                failed.append(f"{cell.name}: {error}")
+                continue
             self._measure(cell, module, time.perf_counter() - start)
+        if failed:
+            raise ExperimentError(
+                f"{len(failed)} of {len(cells)} cells failed and are tried again by the next call: {'; '.join(failed)}"
+            )
 
     def _train_cell(self, cell: Cell) -> PretrainModule:
         decay_steps = self._decay_steps(cell)
         schedule = make_schedule(self.cfg.grid.schedule, cell.steps, decay_steps, self.cfg.train)
         start = None
         if self.cfg.grid.schedule == "wsd":
-            start = self._extend_trunk(cell.num_databases, cell.steps - decay_steps)
-        return self._pretrain(cell.num_databases, schedule, cell.name, start=start)
+            start = self._extend_trunk(cell, cell.steps - decay_steps)
+        return self._pretrain(cell, schedule, cell.name, start=start)
 
-    def _extend_trunk(self, num_databases: int, until: int) -> Path:
-        """The trunk's checkpoint at step `until`, trained on from the newest one before it."""
-        name = f"n{num_databases}-trunk"
+    def _extend_trunk(self, cell: Cell, until: int) -> Path:
+        """The checkpoint at step `until` of the cell's trunk, trained on from the newest one before it."""
+        name = f"n{cell.num_databases}-trunk-seed{cell.seed}"
         path = self.run_dir / "training" / name / f"step-{until}.ckpt"
         if not path.exists():
             schedule = make_schedule("wsd", until, 0, self.cfg.train)
             branches = [c.steps - self._decay_steps(c) for c in self.cells()]
-            self._pretrain(num_databases, schedule, name, keep=branches)
+            self._pretrain(cell, schedule, name, keep=branches)
         return path
 
-    def _pretrain(self, num_databases: int, schedule: ScheduleConfig, name: str, **how: Any) -> PretrainModule:
+    def _pretrain(self, cell: Cell, schedule: ScheduleConfig, name: str, **how: Any) -> PretrainModule:
         return pretrain(
-            self.train_stores[:num_databases],
+            self.databases(cell.num_databases, cell.seed),
             self.texts,
             self.model,
             schedule,
             self.cfg.train,
-            seed=self.cfg.seed,
+            seed=cell.seed,
             directory=self.run_dir / "training" / name,
             name=name,
             logs=self.logs,
@@ -142,7 +172,7 @@ class Grid:
             num_databases=cell.num_databases,
             tokens=cell.tokens,
             step=cell.steps,
-            seed=self.cfg.seed,
+            seed=cell.seed,
             params=params,
             flops=cost(self.model, keys_per_cell=0).training
             * cell.tokens,  # products with weights; no attention scores

@@ -43,6 +43,8 @@ def check_config(cfg: DictConfig) -> None:
         complaints.append(f"corpus.num_validation must be at least 1, got {cfg.corpus.num_validation}")
     if cfg.grid.schedule not in ("wsd", "one_cycle"):
         complaints.append(f"grid.schedule must be wsd or one_cycle, got {cfg.grid.schedule!r}")
+    if cfg.grid.num_seeds < 1:
+        complaints.append(f"grid.num_seeds must be at least 1, got {cfg.grid.num_seeds}")
     if not 0 < cfg.grid.decay_frac < 1:
         complaints.append(f"grid.decay_frac must lie in (0, 1), got {cfg.grid.decay_frac}")
     per_step = cfg.train.batch_size * cfg.train.accumulate * cfg.train.ctx_len
@@ -70,7 +72,10 @@ def identity(cfg: DictConfig) -> dict:
     keys = ("prior", "model", "train", "validation", "transfer", "seed", "text_model", "profile_name")
     shared = {key: tree[key] for key in keys}
     corpus = {k: v for k, v in tree["corpus"].items() if k != "num_databases"}
-    return shared | {"corpus": corpus, "schedule": tree["grid"]["schedule"], "decay_frac": tree["grid"]["decay_frac"]}
+    grid = {k: v for k, v in tree["grid"].items() if k != "tokens"}
+    if cfg.grid.num_seeds > 1:  # a seed's databases depend on the size of the pool that it starts in
+        corpus["training_pool"] = max(cfg.corpus.num_databases)
+    return shared | {"corpus": corpus, "grid": grid}
 
 
 def make_corpora(cfg: DictConfig, run_dir: Path) -> tuple[list[Path], list[Path]]:
@@ -102,7 +107,8 @@ def best_cell(grid: Grid, results: pd.DataFrame) -> Cell:
     """The cell with the lowest validation loss on held-out synthetic databases; no real data decides it."""
     losses = results[(results["dataset"] == "synthetic-val") & (results["metric"] == "loss")]
     best = losses.loc[losses["value"].idxmin()]
-    return next(c for c in grid.cells() if (c.num_databases, c.tokens) == (best["num_databases"], best["tokens"]))
+    where = (best["num_databases"], best["tokens"], best["seed"])
+    return next(c for c in grid.cells() if (c.num_databases, c.tokens, c.seed) == where)
 
 
 def run_transfer(cfg: DictConfig, run_dir: Path, grid: Grid, cell: Cell) -> pd.DataFrame:
@@ -127,7 +133,7 @@ def run_transfer(cfg: DictConfig, run_dir: Path, grid: Grid, cell: Cell) -> pd.D
                 finetune_lr=cfg.transfer.finetune_lr,
                 num_databases=cell.num_databases,
                 tokens=cell.tokens,
-                seed=cfg.seed,
+                seed=cell.seed,
             )
         )
     table = pd.concat(tables, ignore_index=True)

@@ -48,7 +48,7 @@ def test_results_hold_one_validation_loss_for_each_cell(smoke) -> None:
 def test_training_loss_falls(smoke) -> None:
     curves = []
     for n in (1, 2):
-        parts = (smoke[0] / "logs" / f"n{n}-trunk").glob("from-*/metrics.csv")
+        parts = (smoke[0] / "logs" / f"n{n}-trunk-seed0").glob("from-*/metrics.csv")
         curves.append(pd.concat(map(pd.read_csv, parts)).sort_values("step")["train/loss"].dropna())
     quarter = min(map(len, curves)) // 4
     assert quarter >= 5

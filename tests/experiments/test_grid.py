@@ -1,0 +1,67 @@
+"""Which cells a grid has, on which databases they train, and what happens when one fails."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from omegaconf import OmegaConf
+
+from experiments.errors import ExperimentError
+from experiments.grid import Cell, Grid
+
+CONFIG = {
+    "seed": 3,
+    "corpus": {"num_databases": [4, 1]},
+    "grid": {"tokens": [640, 320], "num_seeds": 2, "schedule": "one_cycle", "decay_frac": 0.2},
+    "train": {"batch_size": 2, "accumulate": 1, "ctx_len": 16, "warmup_steps": 1},
+}
+
+
+def make_grid(run_dir: Path, pool_size: int = 6) -> Grid:
+    pool = [SimpleNamespace(name=f"db-{i}") for i in range(pool_size)]
+    return Grid(run_dir, pool, [], ((), (), ()), None, None, OmegaConf.create(CONFIG), None)
+
+
+def test_cells_are_whole_grids_seed_by_seed(tmp_path: Path) -> None:
+    cells = list(make_grid(tmp_path).cells())
+    assert [(c.seed, c.num_databases, c.tokens, c.steps) for c in cells] == [
+        (seed, n, s, s // 32) for seed in (3, 4) for n in (1, 4) for s in (320, 640)
+    ]
+    assert len({c.name for c in cells}) == 8
+
+
+def test_seeds_train_on_databases_of_their_own_where_the_pool_allows(tmp_path: Path) -> None:
+    grid = make_grid(tmp_path)
+    names = {(n, seed): [s.name for s in grid.databases(n, seed)] for n in (1, 3, 4, 6) for seed in (3, 4)}
+    for n in (1, 3):
+        assert not set(names[n, 3]) & set(names[n, 4])
+    for seed in (3, 4):
+        assert names[4, seed][:3] == names[3, seed] and len(set(names[4, seed])) == 4  # nested, none twice
+        assert sorted(names[6, seed]) == [f"db-{i}" for i in range(6)]
+
+
+def test_a_failed_cell_does_not_stop_the_others(tmp_path: Path, monkeypatch, capsys) -> None:
+    measured = []
+
+    def train(self: Grid, cell: Cell) -> None:
+        if cell.num_databases == 4 and cell.seed == 3:
+            raise ExperimentError("the loss is not finite")
+
+    def measure(self: Grid, cell: Cell, module: object, wall_s: float) -> None:
+        measured.append(cell.name)
+        self.result_path(cell).parent.mkdir(exist_ok=True)
+        self.result_path(cell).touch()
+
+    monkeypatch.setattr(Grid, "_train_cell", train)
+    monkeypatch.setattr(Grid, "_measure", measure)
+    grid = make_grid(tmp_path)
+    with pytest.raises(ExperimentError, match=r"2 of 8 cells failed .*n4-s320-seed3: the loss is not finite"):
+        grid.run()
+    assert len(measured) == 6 and "n4-s640-seed4" in measured
+    assert "failed: the loss is not finite" in capsys.readouterr().out
+
+    monkeypatch.setattr(Grid, "_train_cell", lambda self, cell: None)
+    grid.run()
+    assert len(measured) == 8 and measured[6:] == ["n4-s320-seed3", "n4-s640-seed3"]
