@@ -12,7 +12,7 @@ so that where N is small the seeds train on different databases and their spread
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ import numpy as np
 from omegaconf import DictConfig
 
 from analysis.results import write_rows
+from experiments.cells import Cell, decay_steps, grid_cells, grid_seeds
 from experiments.errors import ExperimentError
 from experiments.pretrain import make_schedule, pretrain
 from experiments.provenance import git_commit
@@ -31,20 +32,6 @@ from rfm.module import PretrainModule
 from rfm.predict import validation_loss
 from rfm.schedule import ScheduleConfig
 from rfm.store import Store, TextTable
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One run of the grid: `num_databases` (N), training length in steps and tokens (S), and its seed."""
-
-    num_databases: int
-    steps: int
-    tokens: int
-    seed: int
-
-    @property
-    def name(self) -> str:
-        return f"n{self.num_databases}-s{self.tokens}-seed{self.seed}"
 
 
 @dataclass(frozen=True)
@@ -63,22 +50,9 @@ class Grid:
     cfg: DictConfig
     logs: RunLogs
 
-    def cells(self) -> Iterator[Cell]:
-        """Seed by seed, N by N, S rising, so that an early stop leaves whole grids."""
-        train = self.cfg.train
-        per_step = train.batch_size * train.accumulate * train.ctx_len
-        for seed in self._seeds():
-            for num_databases in sorted(self.cfg.corpus.num_databases):
-                for tokens in sorted(self.cfg.grid.tokens):
-                    steps = max(2, round(tokens / per_step))
-                    yield Cell(num_databases, steps, steps * per_step, seed)
-
-    def _seeds(self) -> range:
-        return range(self.cfg.seed, self.cfg.seed + self.cfg.grid.num_seeds)
-
     def databases(self, num_databases: int, seed: int) -> list[Store]:
         """The N training databases of a seed."""
-        start = self._seeds().index(seed) * len(self.train_stores) // self.cfg.grid.num_seeds
+        start = grid_seeds(self.cfg).index(seed) * len(self.train_stores) // self.cfg.grid.num_seeds
         pool = [*self.train_stores[start:], *self.train_stores[:start]]
         return pool[:num_databases]
 
@@ -97,7 +71,7 @@ class Grid:
         Raises:
             ExperimentError: after the last cell, naming those that failed; the next call tries them again.
         """
-        cells = list(self.cells())
+        cells = grid_cells(self.cfg)
         failed = []
         for number, cell in enumerate(cells, 1):
             if self.is_done(cell):
@@ -118,21 +92,21 @@ class Grid:
             )
 
     def _train_cell(self, cell: Cell) -> PretrainModule:
-        decay_steps = self._decay_steps(cell)
-        schedule = make_schedule(self.cfg.grid.schedule, cell.steps, decay_steps, self.cfg.train)
+        decay = decay_steps(cell, self.cfg)
+        schedule = make_schedule(self.cfg.grid.schedule, cell.steps, decay, self.cfg.train)
         start = None
         if self.cfg.grid.schedule == "wsd":
-            start = self._extend_trunk(cell, cell.steps - decay_steps)
+            start = self._extend_trunk(cell, cell.steps - decay)
         return self._pretrain(cell, schedule, cell.name, start=start)
 
     def _extend_trunk(self, cell: Cell, until: int) -> Path:
         """The checkpoint at step `until` of the cell's trunk, trained on from the newest one before it."""
-        name = f"n{cell.num_databases}-trunk-seed{cell.seed}"
-        path = self.run_dir / "training" / name / f"step-{until}.ckpt"
+        path = self.run_dir / "training" / cell.trunk / f"step-{until}.ckpt"
         if not path.exists():
             schedule = make_schedule("wsd", until, 0, self.cfg.train)
-            branches = [c.steps - self._decay_steps(c) for c in self.cells()]
-            self._pretrain(cell, schedule, name, keep=branches)
+            own = [c for c in grid_cells(self.cfg) if c.trunk == cell.trunk]
+            branches = [c.steps - decay_steps(c, self.cfg) for c in own]
+            self._pretrain(cell, schedule, cell.trunk, keep=branches)
         return path
 
     def _pretrain(self, cell: Cell, schedule: ScheduleConfig, name: str, **how: Any) -> PretrainModule:
@@ -148,9 +122,6 @@ class Grid:
             logs=self.logs,
             **how,
         )
-
-    def _decay_steps(self, cell: Cell) -> int:
-        return max(1, round(self.cfg.grid.decay_frac * cell.steps))
 
     def _measure(self, cell: Cell, module: PretrainModule, wall_s: float) -> None:
         losses = validation_loss(

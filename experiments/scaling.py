@@ -12,10 +12,11 @@ import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 
 from analysis.results import loss_grid, read_results
+from experiments.cells import Cell, grid_cells, tokens_per_step
 from experiments.contexts import POLICIES, PROTOCOLS, TaskContexts
 from experiments.errors import ExperimentError, user_errors
 from experiments.generate import generate, prior_from
-from experiments.grid import Cell, Grid
+from experiments.grid import Grid
 from experiments.provenance import RunRecord
 from experiments.report import make_report
 from experiments.runtime import keep_memory, quiet_libraries, set_threads
@@ -47,8 +48,7 @@ def check_config(cfg: DictConfig) -> None:
         complaints.append(f"grid.num_seeds must be at least 1, got {cfg.grid.num_seeds}")
     if not 0 < cfg.grid.decay_frac < 1:
         complaints.append(f"grid.decay_frac must lie in (0, 1), got {cfg.grid.decay_frac}")
-    per_step = cfg.train.batch_size * cfg.train.accumulate * cfg.train.ctx_len
-    steps = round(min(cfg.grid.tokens) / per_step) if cfg.grid.tokens else 0
+    steps = round(min(cfg.grid.tokens) / tokens_per_step(cfg)) if cfg.grid.tokens else 0
     if cfg.grid.schedule == "wsd" and (1 - cfg.grid.decay_frac) * steps < cfg.train.warmup_steps:
         complaints.append(
             f"the smallest of grid.tokens is {steps} steps, too few for {cfg.train.warmup_steps} of warm-up"
@@ -103,12 +103,12 @@ def build_pools(cfg: DictConfig, run_dir: Path) -> tuple[list[Store], list[Store
     return stores[: len(training)], stores[len(training) :], texts
 
 
-def best_cell(grid: Grid, results: pd.DataFrame) -> Cell:
+def best_cell(cfg: DictConfig, results: pd.DataFrame) -> Cell:
     """The cell with the lowest validation loss on held-out synthetic databases; no real data decides it."""
     losses = results[(results["dataset"] == "synthetic-val") & (results["metric"] == "loss")]
     best = losses.loc[losses["value"].idxmin()]
     where = (best["num_databases"], best["tokens"], best["seed"])
-    return next(c for c in grid.cells() if (c.num_databases, c.tokens, c.seed) == where)
+    return next(c for c in grid_cells(cfg) if (c.num_databases, c.tokens, c.seed) == where)
 
 
 def run_transfer(cfg: DictConfig, run_dir: Path, grid: Grid, cell: Cell) -> pd.DataFrame:
@@ -168,7 +168,7 @@ def run(cfg: DictConfig) -> Path:
         grid.run()
     logs.finish()
     results = read_results(run_dir)
-    best = best_cell(grid, results)
+    best = best_cell(cfg, results)
     save_checkpoint(load_checkpoint(grid.checkpoint_path(best)), run_dir / "checkpoints" / "best")
     record.note(best_checkpoint=f"checkpoints/{best.name}")
     with record.stage("transfer"):

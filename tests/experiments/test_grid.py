@@ -8,8 +8,9 @@ from types import SimpleNamespace
 import pytest
 from omegaconf import OmegaConf
 
+from experiments.cells import Cell, grid_cells, trained_steps
 from experiments.errors import ExperimentError
-from experiments.grid import Cell, Grid
+from experiments.grid import Grid
 
 CONFIG = {
     "seed": 3,
@@ -24,8 +25,8 @@ def make_grid(run_dir: Path, pool_size: int = 6) -> Grid:
     return Grid(run_dir, pool, [], ((), (), ()), None, None, OmegaConf.create(CONFIG), None)
 
 
-def test_cells_are_whole_grids_seed_by_seed(tmp_path: Path) -> None:
-    cells = list(make_grid(tmp_path).cells())
+def test_cells_are_whole_grids_seed_by_seed() -> None:
+    cells = grid_cells(OmegaConf.create(CONFIG))
     assert [(c.seed, c.num_databases, c.tokens, c.steps) for c in cells] == [
         (seed, n, s, s // 32) for seed in (3, 4) for n in (1, 4) for s in (320, 640)
     ]
@@ -65,3 +66,10 @@ def test_a_failed_cell_does_not_stop_the_others(tmp_path: Path, monkeypatch, cap
     monkeypatch.setattr(Grid, "_train_cell", lambda self, cell: None)
     grid.run()
     assert len(measured) == 8 and measured[6:] == ["n4-s320-seed3", "n4-s640-seed3"]
+
+
+def test_steps_of_a_whole_grid_count_a_shared_trunk_once() -> None:
+    cfg = OmegaConf.create(CONFIG)
+    assert trained_steps(cfg) == 4 * (10 + 20)
+    cfg.grid.schedule = "wsd"  # per N and seed: trunk to step 16, decays of 2 and 4 steps
+    assert trained_steps(cfg) == 4 * (16 + 2 + 4)
