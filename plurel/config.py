@@ -188,6 +188,8 @@ class DiversityParams(_Params):
         zero_choices: the part of zeros of a zero-inflated column.
         text_prob: per categorical column, that it holds a word for each class, instead of one boolean for all.
         missing_by_value_prob: per number column, that its missing values depend on the numbers themselves.
+        forecast_task_prob: per foreign key from an activity to an entity table, that a task looks forward along it; see
+            plurel.forecast.
     """
 
     hidden_state_prob: float = 0.0
@@ -203,6 +205,7 @@ class DiversityParams(_Params):
     integer_prob: float = 0.0
     text_prob: float = 0.0
     missing_by_value_prob: float = 0.0
+    forecast_task_prob: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,7 @@ _DIVERSE: dict[str, Any] = {
         "integer_prob": 0.2,
         "text_prob": 0.3,
         "missing_by_value_prob": 0.2,
+        "forecast_task_prob": 0.3,
     }
 }
 PRESETS: dict[str, dict[str, Any]] = {"main": {}, "paper": _PAPER, "diverse": _DIVERSE}

@@ -3,7 +3,8 @@
 <folder>/
   manifest.yaml                  tables, keys, time columns, timestamps
   db/<table>.parquet
-  tasks/<task>/manifest.yaml     completion ("autocomplete") tasks, which need no label files
+  tasks/<task>/manifest.yaml     completion ("autocomplete") tasks, which need no label files; forecast tasks with SQL
+  tasks/<task>/<split>.parquet   labels of forecast tasks
   files.json                     {version, prior_hash, seed, files: {name: SHA-256}}: whose folder it is, and whether it
                                  is whole; an altered or incomplete folder is noticed
 """
@@ -26,6 +27,7 @@ from relbench.manifest import DatasetManifest, TableSpec, TaskManifest
 from plurel.config import Config
 from plurel.database import SyntheticDataset
 from plurel.files import temporary_of
+from plurel.forecast import draw_forecast_tasks, write_forecast_tasks
 
 VERSION = 3  # of the folders' content: another implementation of a prior or another layout gets another number
 CHECKSUMS = "files.json"
@@ -51,6 +53,9 @@ def write_folder(dataset: SyntheticDataset, path: Path) -> None:
         _manifest(dataset, db, path.name).save(temporary / "manifest.yaml")
         for task in _tasks(db):
             task.save(temporary / "tasks" / task.name / "manifest.yaml")
+        forecasts = draw_forecast_tasks(dataset.seed, dataset.config, dataset.schema, db)
+        if forecasts:
+            write_forecast_tasks(temporary, forecasts)
         record = identity(dataset.config, dataset.seed) | {"files": _checksums(temporary)}
         (temporary / CHECKSUMS).write_text(json.dumps(record, indent=1))
         shutil.rmtree(path, ignore_errors=True)

@@ -1,0 +1,80 @@
+"""Forecast tasks: relbench reads them, and their labels are what a plain count over the tables gives."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import relbench
+
+import plurel
+from plurel.exports.relbench_folder import write_folder
+
+SMALL = {
+    "num_tables_choices": {"kind": "range", "value": [4, 6]},
+    "num_rows_entity_table_choices": {"kind": "range", "value": [30, 60]},
+    "num_rows_activity_table_choices": {"kind": "range", "value": [300, 500]},
+}
+PRIOR = {"name": "small", "database_params": SMALL, "diversity_params": {"forecast_task_prob": 1.0}}
+
+
+@pytest.fixture(scope="module")
+def datasets(tmp_path_factory: pytest.TempPathFactory) -> dict[Path, relbench.base.Dataset]:
+    folders = [tmp_path_factory.mktemp("forecast") / f"small-{seed}" for seed in range(5)]
+    for seed, folder in enumerate(folders):
+        write_folder(plurel.SyntheticDataset(seed, plurel.Config.from_dict(PRIOR)), folder)
+    return {folder: relbench.load_dataset(folder) for folder in folders}
+
+
+def forecasts(datasets):
+    for folder, dataset in datasets.items():
+        for path in sorted(folder.glob("tasks/*/train.parquet")):
+            yield dataset, dataset.load_task(path.parent.name), path.parent
+
+
+def test_labels_are_those_of_a_plain_count(datasets) -> None:
+    kinds = set()
+    for dataset, task, folder in forecasts(datasets):
+        db = dataset.get_db(upto_test_timestamp=False)
+        child, fkey, kind = folder.name.split("-")
+        events = db.table_dict[child].df
+        kinds.add(kind)
+        for split in ("train", "val", "test"):
+            labels = task.get_table(split, mask_input_cols=False).df
+            assert len(labels) and not labels.duplicated(["row_idx", "timestamp"]).any()
+            for _, label in labels.sample(min(20, len(labels)), random_state=0).iterrows():
+                after = events.date > label.timestamp
+                rows = events[after & (events.date <= label.timestamp + task.timedelta) & (events[fkey] == label.row_idx)]
+                if kind == "mean":
+                    column = _mean_column(folder)
+                    assert label.target == pytest.approx(rows[column].mean(), rel=1e-5, abs=1e-6)
+                else:
+                    assert label.target == (len(rows) if kind == "count" else len(rows) > 0)
+    assert kinds == {"active", "count", "mean"}
+
+
+def _mean_column(folder: Path) -> str:
+    return (folder / "manifest.yaml").read_text().split("AVG(e.")[1].split(")")[0]
+
+
+def test_files_hold_what_relbench_makes_from_the_sql(datasets) -> None:
+    for dataset, task, folder in forecasts(datasets):
+        again = dataset.load_task(folder.name, regenerate=True)
+        for split in ("train", "val", "test"):
+            tables = [t.get_table(split, mask_input_cols=False).df for t in (task, again)]
+            pd.testing.assert_frame_equal(*tables, check_dtype=False)
+
+
+def test_windows_close_in_their_split_and_within_the_database(datasets) -> None:
+    for dataset, task, _ in forecasts(datasets):
+        times = {s: task.get_table(s, mask_input_cols=False).df.timestamp for s in ("train", "val", "test")}
+        assert times["train"].max() + task.timedelta <= dataset.val_timestamp
+        assert times["val"].max() + task.timedelta <= dataset.test_timestamp
+        last = dataset.get_db(upto_test_timestamp=False).max_timestamp
+        assert times["test"].min() >= dataset.test_timestamp and times["test"].max() + task.timedelta <= last
+
+
+def test_no_task_without_the_option(tmp_path: Path) -> None:
+    write_folder(plurel.SyntheticDataset(0, plurel.Config.from_dict(PRIOR | {"diversity_params": {}})), tmp_path / "x-0")
+    assert not list((tmp_path / "x-0").glob("tasks/*/*.parquet"))
