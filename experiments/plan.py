@@ -73,11 +73,13 @@ def measure(cfg: DictConfig) -> Measured:
 
 
 def plan(cfg: DictConfig, measured: Measured) -> pd.DataFrame:
-    """One row per stage: `stage`, `work`, `seconds`, `bytes`; the last is their sum. Transfer and report are left out."""
+    """One row per stage (`stage`, `work`, `seconds`, `bytes`), then their sum; transfer and report are left out."""
     cells, tokens = grid_cells(cfg), trained_steps(cfg) * tokens_per_step(cfg)
     num_databases = max(cfg.corpus.num_databases) + cfg.corpus.num_validation
     operations = cost(ModelConfig.from_dict(OmegaConf.to_container(cfg.model)), keys_per_cell=0).training * tokens
-    validated = len(cells) * cfg.corpus.num_validation * cfg.validation.tasks_per_database * cfg.validation.rows_per_task
+    validated = (
+        len(cells) * cfg.corpus.num_validation * cfg.validation.tasks_per_database * cfg.validation.rows_per_task
+    )
     stages = [
         (
             "corpora and stores",
@@ -106,7 +108,9 @@ def main(cfg: DictConfig) -> None:
         keep_memory()
         quiet_libraries()
         print(f"N = {sorted(cfg.corpus.num_databases)} databases of the prior {cfg.prior.name}")
-        print(f"S = {sorted(cfg.grid.tokens)} tokens, seeds per cell: {cfg.grid.num_seeds}, schedule {cfg.grid.schedule}")
+        print(
+            f"S = {sorted(cfg.grid.tokens)} tokens, seeds per cell: {cfg.grid.num_seeds}, schedule {cfg.grid.schedule}"
+        )
         print("measuring this machine ...", flush=True)
         measured = measure(cfg)
         table = plan(cfg, measured)

@@ -56,6 +56,7 @@ def pretrain(
         texts,
         ctx_len=cfg.ctx_len,
         batch_size=cfg.batch_size,
+        label_share=cfg.label_share,
         policy=cfg.policy,
         max_bfs_width=cfg.max_bfs_width,
         objective=Objective(cfg.objective, cfg.mask_rate),

@@ -1,8 +1,8 @@
 """Tasks that look forward in time: what happens to an entity within the next stretch of days.
 
 Of an entity table and an activity table that points to it: does the entity have an event (`active`), how many
-(`count`), and the mean of a number column over them (`mean`). A RelBench forecast task: SQL over (t, t + timedelta], and
-label files that relbench makes from it. The entity's past tells its future as far as the prior lets it: through
+(`count`), and the mean of a number column over them (`mean`). A RelBench forecast task: SQL over (t, t + timedelta],
+and label files that relbench makes from it. The entity's past tells its future as far as the prior lets it: through
 popularity, hidden states and observed columns.
 """
 

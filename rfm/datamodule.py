@@ -16,7 +16,7 @@ from rfm.errors import RfmError
 from rfm.objective import Objective
 from rfm.random_keys import item_keys
 from rfm.sampler import ContextSampler, Policy, Protocol
-from rfm.seeds import PretrainSeeds
+from rfm.seeds import LabelSeeds, PretrainSeeds
 from rfm.store import Store, TextTable
 
 
@@ -29,12 +29,16 @@ class BatchSource(Interface):
 
 
 class PretrainBatches:
-    """Contexts of random database cells of many stores (paper, section 7); protocol `paper`, no task labels.
+    """Contexts of random database cells of many stores (paper, section 7), under protocol `paper`.
+
+    A part of each batch may be train rows of the stores' own tasks instead, with the closed labels before them
+    (protocol `temporal`): what a model meets when it is applied to a task. Without any label table, all are cells.
 
     Args:
         texts: the text table that all stores share.
         ctx_len, batch_size: cells of a context, contexts of a batch (on each device).
         objective: which cells are hidden and trained on; default: the target alone.
+        label_share: the part of a batch that predicts labels.
         policy, max_bfs_width: of the contexts, see `ContextSampler`.
 
     Raises:
@@ -50,26 +54,44 @@ class PretrainBatches:
         batch_size: int,
         seed: int,
         objective: Objective | None = None,
+        label_share: float = 0.0,
         policy: Policy = "mixed",
         max_bfs_width: int = 128,
     ) -> None:
         check_text_table(stores, texts)
+        if not 0 <= label_share <= 1:
+            raise RfmError(f"label_share is {label_share}; it must lie in [0, 1]")
         self.stores, self.texts = list(stores), texts
         self.batch_size, self.seed, self.objective = batch_size, seed, objective
         self.seeds = PretrainSeeds(self.stores, seed=seed)
         contexts = {"ctx_len": ctx_len, "policy": policy, "max_bfs_width": max_bfs_width}
         self._samplers = [ContextSampler(s, **contexts) for s in self.stores]
+        self.labels = LabelSeeds(self.stores, seed=seed)
+        self._num_labels = round(label_share * batch_size) if len(self.labels) else 0
+        self._label_samplers = [
+            ContextSampler(self.stores[i], task=task, split="train", protocol="temporal", **contexts)
+            for i, task in (self.labels.tasks if self._num_labels else ())
+        ]
 
     def batch(self, step: int, rank: int, world_size: int) -> Batch:
-        """The contexts of a step, ordered by store."""
-        store_idx, rows, columns = self.seeds.draw(step, rank, self.batch_size)
+        """The contexts of a step, ordered by store; those of labels behind the others."""
+        num_cells = self.batch_size - self._num_labels
         keys = item_keys(self.seed, step, rank, np.arange(self.batch_size))
-        drawn = np.unique(store_idx)
-        contexts = []
-        for i in drawn:
-            of_store = store_idx == i
-            contexts.append(self._samplers[i].sample(rows[of_store], columns[of_store], keys[of_store]))
-        return make_batch(contexts, self.texts, self.objective, key=self.seed, store_idxs=drawn.tolist())
+        cell_keys, label_keys = keys[:num_cells], keys[num_cells:]
+        contexts, stores = [], []
+        if num_cells:
+            store_idx, rows, columns = self.seeds.draw(step, rank, num_cells)
+            for i in np.unique(store_idx).tolist():
+                own = store_idx == i
+                contexts.append(self._samplers[i].sample(rows[own], columns[own], cell_keys[own]))
+                stores.append(i)
+        if self._num_labels:
+            task_idx, rows = self.labels.draw(step, rank, self._num_labels)
+            for i in np.unique(task_idx).tolist():
+                own, sampler = task_idx == i, self._label_samplers[i]
+                contexts.append(sampler.sample(rows[own], sampler.task.target_column, label_keys[own]))
+                stores.append(self.labels.tasks[i][0])
+        return make_batch(contexts, self.texts, self.objective, key=self.seed, store_idxs=stores)
 
 
 class TaskBatches:

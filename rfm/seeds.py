@@ -1,7 +1,7 @@
 """Which cells are predicted in pretraining and in synthetic validation: (store, row, column) triples.
 
 Every number and boolean column of a database table is a task (section 7 of the paper's facts); a task's rows are those
-where the column has a value. Label tables are left out, and so are rows whose time is unknown.
+where the column has a value. Label tables are apart (`LabelSeeds`), and rows whose time is unknown are left out.
 """
 
 from __future__ import annotations
@@ -70,6 +70,32 @@ class PretrainSeeds:
             of_store = store_idx == i
             present[of_store] = _present(self.stores[i], row[of_store], column[of_store])
         return present
+
+
+class LabelSeeds:
+    """Draws train rows with a label uniformly over all tasks with label tables of all stores.
+
+    `tasks` lists them as (store index, task name); a draw is a function of (seed, step, rank) alone.
+    """
+
+    def __init__(self, stores: Sequence[Store], seed: int):
+        self.seed = seed
+        self.tasks = [(i, name) for i, store in enumerate(stores) for name in store.labels]
+        rows = [
+            stores[i].task_rows(name, "train")[~np.isnan(stores[i].task_targets(name, "train"))]
+            for i, name in self.tasks
+        ]
+        self._rows = np.concatenate(rows) if rows else np.zeros(0, np.int64)
+        self._task = np.repeat(np.arange(len(rows)), [len(part) for part in rows])
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def draw(self, step: int, rank: int, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
+        """Position in `tasks` and row of `batch_size` labels, int64 (B,) each."""
+        rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([self.seed, step, rank, 1])))
+        chosen = rng.integers(0, len(self), size=batch_size)
+        return self._task[chosen], self._rows[chosen]
 
 
 def validation_seeds(

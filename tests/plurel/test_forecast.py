@@ -44,8 +44,8 @@ def test_labels_are_those_of_a_plain_count(datasets) -> None:
             labels = task.get_table(split, mask_input_cols=False).df
             assert len(labels) and not labels.duplicated(["row_idx", "timestamp"]).any()
             for _, label in labels.sample(min(20, len(labels)), random_state=0).iterrows():
-                after = events.date > label.timestamp
-                rows = events[after & (events.date <= label.timestamp + task.timedelta) & (events[fkey] == label.row_idx)]
+                end = label.timestamp + task.timedelta
+                rows = events[(events.date > label.timestamp) & (events.date <= end) & (events[fkey] == label.row_idx)]
                 if kind == "mean":
                     column = _mean_column(folder)
                     assert label.target == pytest.approx(rows[column].mean(), rel=1e-5, abs=1e-6)
@@ -76,5 +76,6 @@ def test_windows_close_in_their_split_and_within_the_database(datasets) -> None:
 
 
 def test_no_task_without_the_option(tmp_path: Path) -> None:
-    write_folder(plurel.SyntheticDataset(0, plurel.Config.from_dict(PRIOR | {"diversity_params": {}})), tmp_path / "x-0")
-    assert not list((tmp_path / "x-0").glob("tasks/*/*.parquet"))
+    prior = plurel.Config.from_dict(PRIOR | {"diversity_params": {}})
+    write_folder(plurel.SyntheticDataset(0, prior), tmp_path / "small-0")
+    assert not list((tmp_path / "small-0").glob("tasks/*/*.parquet"))

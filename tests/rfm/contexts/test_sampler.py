@@ -201,10 +201,10 @@ def test_mixed_shows_own_rows_then_recent_children_then_the_rest(make_toy, toy_r
     for b in range(50):
         drawn = [(rows[r].table, rows[r].time) for r, _ in one(contexts, b)]
         assert drawn[:2] == [("task:churn", 80), ("user", NO_TIME)]
-        assert drawn[2:12] == [("task:churn", t) for t in range(79, 69, -1)]  # a quarter of 40 cells
-        assert drawn[12:22] == [("visit", t) for t in range(80, 70, -1)]
+        assert drawn[2:7] == [("task:churn", t) for t in range(79, 74, -1)]  # an eighth of 40 cells
+        assert drawn[7:17] == [("visit", t) for t in range(80, 70, -1)]  # a quarter
         assert len(drawn) == 40
-    older = {rows[r].time for b in range(50) for r, _ in one(contexts, b)[22:] if rows[r].table == "visit"}
+    older = {rows[r].time for b in range(50) for r, _ in one(contexts, b)[17:] if rows[r].table == "visit"}
     assert min(older) < 20  # the rest is drawn from all times
 
 

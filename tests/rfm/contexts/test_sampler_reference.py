@@ -168,7 +168,7 @@ class Reference:
     def phases(self) -> list[tuple[float, list[tuple[int, int]]]]:
         """Part of the budget and rows of what comes between the seed's ancestors and the rest; the first is empty."""
         self.phase_start = 0
-        shares = {"paper": [], "history": [1.0], "mixed": [0.25, 0.25]}[self.policy]
+        shares = {"paper": [], "history": [1.0], "mixed": [0.125, 0.25]}[self.policy]
         return [(0.0, []), *zip(shares, [self.own_rows(), self.recent_rows()], strict=False)]
 
     def value(self, r: int, column: int) -> float:
