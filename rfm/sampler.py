@@ -149,6 +149,35 @@ class ContextSampler:
         fill_contexts(self._graph, self._rules, rows, columns, keys, *self._horizons(rows), out, scratch)
         return contexts
 
+    def visible_labels(self, row: int) -> np.ndarray:
+        """Label rows of the seed's entity that a context may show, int64, oldest first; none without a label table."""
+        if self.task is None or self._is_autocomplete:
+            return np.zeros(0, np.int64)
+        (_,), (label_limit,), (timeless,) = self._horizons(np.array([row]))
+        offset, label_row = self._graph.label_offset, self._graph.label_row
+        found = [
+            label_row[offset[entity] : offset[entity + 1]]
+            for entity in self._parents(row) - self._graph.first_entity
+            if 0 <= entity < len(offset) - 1
+        ]
+        rows = np.concatenate([np.zeros(0, np.int64), *found]).astype(np.int64)
+        time = self._graph.row_time[rows]
+        allowed = (time <= label_limit) & (timeless | (time != NO_TIME))
+        return rows[allowed & (self._graph.row_split[rows] < self._rules.split_limit)]
+
+    def visible_children(self, row: int) -> np.ndarray:
+        """Database rows that a context may show and that point to the seed or, of a label row, to its entity; int64."""
+        (cutoff,), _, _ = self._horizons(np.array([row]))
+        of_label = self.task is not None and not self._is_autocomplete
+        offset, child_row = self._graph.child_offset, self._graph.child_row
+        found = [child_row[offset[p] : offset[p + 1]] for p in (self._parents(row) if of_label else [row])]
+        rows = np.unique(np.concatenate([np.zeros(0, np.int64), *found]).astype(np.int64))
+        return rows[self._graph.row_time[rows] <= cutoff]
+
+    def _parents(self, row: int) -> np.ndarray:
+        offset = self._graph.parent_offset
+        return self._graph.parent_row[offset[row] : offset[row + 1]].astype(np.int64)
+
     def _horizons(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Of each seed: last visible row time, last visible label time, and whether labels without a time are shown."""
         time = np.asarray(self.store.row_time[rows])
