@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import hydra
+from lightning.pytorch.callbacks import Callback
 from omegaconf import DictConfig, OmegaConf
 
 import plurel
@@ -42,6 +43,7 @@ def pretrain(
     logs: RunLogs | None = None,
     keep: Sequence[int] = (),
     start: Path | None = None,
+    callbacks: Sequence[Callback] = (),
 ) -> PretrainModule:
     """Trains from the newest checkpoint in `directory` (or from `start`, or from new weights) to schedule.max_steps.
 
@@ -49,6 +51,7 @@ def pretrain(
         cfg: the `train` configuration group.
         name: of this training in `logs`.
         keep: steps whose resumable checkpoints stay.
+        callbacks: of Lightning's, such as a live curve.
     """
     module = PretrainModule(model, OptimConfig(cfg.lr, cfg.weight_decay, tuple(cfg.betas)), schedule, seed=seed)
     batches = PretrainBatches(
@@ -73,12 +76,13 @@ def pretrain(
         logs=logs,
         keep=keep,
         start=start,
+        callbacks=callbacks,
     )
     return module
 
 
-def run(cfg: DictConfig) -> Path:
-    """Builds the corpus' stores, pretrains, and returns the folder of the checkpoint."""
+def run(cfg: DictConfig, callbacks: Sequence[Callback] = ()) -> Path:
+    """Builds the corpus' stores, pretrains, and returns the folder of the checkpoint; what is complete is kept."""
     run_dir = Path(cfg.run.dir)
     set_threads(cfg.threads)
     keep_memory()
@@ -109,6 +113,7 @@ def run(cfg: DictConfig) -> Path:
             directory=run_dir / "training",
             name="pretrain",
             logs=logs,
+            callbacks=callbacks,
         )
     logs.finish()
     save_checkpoint(module.model, run_dir / "checkpoint")

@@ -146,6 +146,7 @@ def train(
     logs: RunLogs | None = None,
     keep: Sequence[int] = (),
     start: Path | None = None,
+    callbacks: Sequence[Callback] = (),
 ) -> None:
     """Trains until `max_steps` and leaves `directory`/step-<max_steps>.ckpt.
 
@@ -156,6 +157,7 @@ def train(
         cfg: the `train` configuration group.
         name: of this training in `logs`; without logs it leaves no curves.
         keep: steps whose checkpoints stay (max_steps always does).
+        callbacks: of the caller's, such as a live curve.
 
     Raises:
         ExperimentError: if the loss is not finite (the batch's ids are in `directory`/diverged.json) or memory ran out.
@@ -179,6 +181,7 @@ def train(
         callbacks=[
             StepCheckpoints(directory, [*keep, max_steps], cfg.checkpoint_every),
             StepProgressBar(),
+            *callbacks,
         ],
         enable_checkpointing=False,
         enable_progress_bar=False,

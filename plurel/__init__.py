@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from plurel.corpus import generate_corpus, load_corpus
     from plurel.database import SyntheticDataset
     from plurel.description.page import describe
+    from plurel.description.schema_svg import draw_schema
     from plurel.exports.duckdb import to_duckdb
     from plurel.exports.heterodata import to_heterodata
     from plurel.exports.schema_graph import to_networkx
@@ -29,6 +30,7 @@ __all__ = [
     "SCMParams",
     "SyntheticDataset",
     "describe",
+    "draw_schema",
     "generate_corpus",
     "load_corpus",
     "max_foreign_keys",
@@ -43,6 +45,7 @@ __all__ = [
 _LAZY = {
     "SyntheticDataset": "database",
     "describe": "description.page",
+    "draw_schema": "description.schema_svg",
     "generate_corpus": "corpus",
     "load_corpus": "corpus",
     "to_duckdb": "exports.duckdb",

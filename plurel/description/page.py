@@ -60,7 +60,7 @@ def describe(
     tables = summarise(database)
     degrees = [measure_degrees(database, key) for key in foreign_keys(database)]
     page = (
-        _environment()
+        template_environment()
         .get_template("describe.html")
         .render(
             title=_title(db, dataset),
@@ -127,7 +127,8 @@ def _facts(tables: Sequence[TableSummary], degrees: Sequence[Degrees]) -> list[t
     return facts
 
 
-def _environment() -> Environment:
+def template_environment() -> Environment:
+    """Templates of the package, with the filters that they use."""
     environment = Environment(
         loader=PackageLoader("plurel"),
         autoescape=True,

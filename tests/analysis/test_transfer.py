@@ -69,3 +69,9 @@ def test_csv_is_checked(tmp_path: Path, make_transfer: Callable) -> None:
         read_transfer(path)
     with pytest.raises(AnalysisError, match="no row of split 'train'; it has val, test"):
         compare_models(make_transfer(), split="train")
+
+
+def test_a_table_may_be_silent_about_the_checkpoint(make_transfer) -> None:
+    table = make_transfer()
+    silent = table.drop(columns=["num_databases", "tokens", "seed"])
+    pd.testing.assert_frame_equal(compare_models(silent), compare_models(table))
