@@ -24,9 +24,11 @@ from analysis import style
 from analysis.curves import read_curves
 from analysis.errors import AnalysisError
 from analysis.figures import plot_grid, plot_scaling, plot_transfer
+from analysis.law_figures import plot_frontier, plot_surface
 from analysis.power_law import PowerLawFit
 from analysis.published import PAPER_LAWS, PAPER_SCALE, PublishedLaw
 from analysis.report_charts import curve_chart, grid_chart
+from analysis.report_joint import JointSection, joint_section
 from analysis.results import loss_grid, loss_rows, read_results
 from analysis.transfer import (
     BASELINES,
@@ -104,6 +106,7 @@ def render_report(run: RunFiles) -> str:
     """The page as text; every name from a file is escaped."""
     tables = {} if run.transfer is None else {s: transfer_rows(run.transfer, s) for s in transfer_splits(run.transfer)}
     charts = {"chart-grid": grid_chart(run.results, run.laws), "chart-curves": curve_chart(run.curves)}
+    joint = joint_section(run.results, run.record)
     return template("report.html").render(
         run=run,
         facts=run_facts(run),
@@ -112,7 +115,9 @@ def render_report(run: RunFiles) -> str:
         laws=[law_section(run, axis) for axis in AXES],
         transfer=tables,
         verdict=transfer_verdict(run.transfer),
-        figures=embedded_figures(run),
+        figures=embedded_figures(run, joint),
+        joint=None if isinstance(joint, str) else joint,
+        no_joint=joint if isinstance(joint, str) else "",
         scale=scale_sentence(run.results),
         limits=limits(run),
         charts={name: chart for name, chart in charts.items() if chart},
@@ -215,7 +220,7 @@ def transfer_verdict(transfer: pd.DataFrame | None) -> list[dict[str, Any]]:
     return verdicts
 
 
-def embedded_figures(run: RunFiles) -> dict[str, dict[str, str]]:
+def embedded_figures(run: RunFiles, joint: JointSection | str) -> dict[str, dict[str, str]]:
     """Name -> theme -> data URI of an SVG."""
     plots: dict[str, Callable[[], Axes]] = {"grid": lambda: plot_grid(run.results)}
     for axis in AXES:
@@ -223,6 +228,11 @@ def embedded_figures(run: RunFiles) -> dict[str, dict[str, str]]:
         plots[axis] = lambda axis=axis, fit=fit: plot_scaling(run.results, None if isinstance(fit, str) else fit, axis)
     if run.transfer is not None and run.transfer["metric"].isin(PERCENT_METRICS).any():
         plots["transfer"] = lambda: plot_transfer(run.transfer, transfer_splits(run.transfer)[0])
+    if isinstance(joint, JointSection):
+        at = (joint.points["n"], joint.points["s"], joint.points["loss"])
+        plots["surface"] = lambda: plot_surface(joint.law, *at, frontier=joint.frontier)
+        if joint.frontier is not None:
+            plots["frontier"] = lambda: plot_frontier(joint.frontier, unit="seconds of this machine", resource="n")
     return {name: {theme: _data_uri(plot, theme) for theme in ("light", "dark")} for name, plot in plots.items()}
 
 

@@ -174,3 +174,13 @@ def test_texts_of_numbers() -> None:
     assert [duration(s) for s in (4.06, 59.999, 251.4, 7500)] == ["4.1 s", "1 min 00 s", "4 min 11 s", "2 h 05 min"]
     assert [score_text(v, 1) for v in (-0.04, -341.0, float("nan"))] == ["0.0", "−341.0", "–"]
     assert score_text(0.5, 2, signed=True) == "+0.50"
+
+
+def test_a_joint_law_and_its_frontier(make_run: Callable[..., Path]) -> None:
+    stages = [dict(name="corpora and stores", wall_s=19.0)]
+    page = write_report(make_run(stages=stages)).read_text(encoding="utf-8")
+    assert "Lines of equal loss of the overfitting law" in page  # the form that the made-up grid follows
+    assert "if a database costs 1 s" in page  # 19 seconds, 16 databases and 3 for validation
+    without = write_report(make_run(name="other")).read_text(encoding="utf-8")
+    assert "Lines of equal loss" in without
+    assert "if a database costs" not in without
