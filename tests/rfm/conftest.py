@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -85,6 +86,11 @@ def _write_task(folder: Path, entries: dict[str, str], rng: np.random.Generator,
 def _write_yaml(path: Path, content: dict) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(yaml.safe_dump(content, sort_keys=False))
+
+
+@pytest.fixture(scope="session")
+def write_shop() -> Callable[[Path, int], Path]:
+    return write_database
 
 
 @pytest.fixture(scope="session")
