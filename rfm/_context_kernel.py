@@ -43,122 +43,15 @@ from rfm._context_arrays import (
     SOURCE,
     STACK,
     VISITED,
-    Scratch,
     Seed,
 )
-from rfm.random_keys import FACTOR_1, FACTOR_2, GOLDEN
+from rfm._context_memory import append, below, find, mix, push, with_room
 
 NO_TIME = np.iinfo(np.int64).min
 _TEXT = 1  # SemType.TEXT
 _START, _OWN, _RECENT, _LEVELS = range(4)  # phases of the walk
-_U27, _U30, _U31, _U32 = (np.uint64(n) for n in (27, 30, 31, 32))
 
 _jit = numba.njit(nogil=True, cache=True)
-
-
-@_jit
-def _mix(z):
-    z = (z ^ (z >> _U30)) * FACTOR_1
-    z = (z ^ (z >> _U27)) * FACTOR_2
-    return z ^ (z >> _U31)
-
-
-@_jit
-def _below(random, n):
-    """A number in [0, n), n < 2^32; all in uint64, because numba turns uint64 with int64 into float64."""
-    random[0] = random[0] + GOLDEN
-    return np.int64(((_mix(random[0]) >> _U32) * np.uint64(n)) >> _U32)
-
-
-@_jit
-def _slot(number, table):
-    """Where the search for a number starts in an open-addressing table."""
-    return np.int64(((np.uint64(number) * GOLDEN) >> _U32) & np.uint64(table.shape[0] - 1))
-
-
-@_jit
-def _find(table, number, generation):
-    """The slot of `table` that holds `number` in this generation, or the free one where it would go."""
-    slot = _slot(number, table)
-    while table[slot, 1] == generation and table[slot, 0] != number:
-        slot = (slot + 1) & (table.shape[0] - 1)
-    return slot
-
-
-@_jit
-def _grown(array, size):
-    """A copy of a 2-d `array` with room for `size` rows or more, at least doubled; new elements are -1.
-
-    Loops over elements, here and below: slices and np.full take numba seconds longer to compile.
-    """
-    new = np.empty((max(size, 2 * array.shape[0]), array.shape[1]), np.int64)
-    for i in range(new.shape[0]):
-        for k in range(new.shape[1]):
-            new[i, k] = array[i, k] if i < array.shape[0] else -1
-    return new
-
-
-@_jit
-def _rehashed(visited, generation):
-    """The set of visited rows in a table twice as long."""
-    new = np.zeros((2 * visited.shape[0], 3), np.int64)
-    for i in range(visited.shape[0]):
-        if visited[i, 1] == generation:
-            slot = _find(new, visited[i, 0], generation)
-            for k in range(3):
-                new[slot, k] = visited[i, k]
-    return new
-
-
-@_jit
-def _longer(array, size):
-    new = np.empty(size, np.int64)
-    for i in range(array.size):
-        new[i] = array[i]
-    return new
-
-
-@_jit
-def _with_room(scratch, on_stack, in_levels, depth):
-    """The scratch with room for that many more rows on the stack and in levels up to `depth`, and one more visit."""
-    count = scratch.count
-    stack, pending, levels = scratch.stack, scratch.pending, scratch.levels
-    current, visited = scratch.current, scratch.visited
-    chosen, row_start, source = scratch.chosen, scratch.row_start, scratch.source
-    if count[STACK] + on_stack > stack.shape[0]:
-        stack = _grown(stack, count[STACK] + on_stack)
-    if count[PENDING] + in_levels > pending.shape[0]:
-        pending = _grown(pending, count[PENDING] + in_levels)
-        current = _longer(current, pending.shape[0])  # one level may hold the whole arena
-    if depth >= levels.shape[0]:
-        levels = _grown(levels, depth + 1)
-    if 2 * count[VISITED] >= visited.shape[0]:
-        visited = _rehashed(visited, count[CONTEXT])
-    return Scratch(count, scratch.random, visited, stack, pending, levels, current, chosen, row_start, source)
-
-
-@_jit
-def _push(scratch, row, depth):
-    """Puts a row on the parent stack; room must be there."""
-    top = scratch.count[STACK]
-    scratch.stack[top, 0] = row
-    scratch.stack[top, 1] = depth
-    scratch.count[STACK] = top + 1
-
-
-@_jit
-def _append(scratch, row, depth):
-    """Adds a row to the end of level `depth`; room must be there."""
-    entry = scratch.count[PENDING]
-    scratch.count[PENDING] = entry + 1
-    scratch.count[DEEPEST] = max(scratch.count[DEEPEST], depth)
-    scratch.pending[entry, 0] = row
-    scratch.pending[entry, 1] = -1
-    if scratch.levels[depth, 0] < 0:
-        scratch.levels[depth, 0] = entry
-    else:
-        scratch.pending[scratch.levels[depth, 1], 1] = entry
-    scratch.levels[depth, 1] = entry
 
 
 @_jit
@@ -178,7 +71,7 @@ def _pop_level(scratch):
             scratch.current[count[CURRENT]] = scratch.pending[entry, 0]
             count[CURRENT] += 1
             entry = scratch.pending[entry, 1]
-    drawn = _below(scratch.random, count[CURRENT])
+    drawn = below(scratch.random, count[CURRENT])
     row = scratch.current[drawn]
     count[CURRENT] -= 1
     scratch.current[drawn] = scratch.current[count[CURRENT]]
@@ -205,18 +98,18 @@ def _append_children(graph, scratch, row, depth, cutoff, width):
     num_visible = end - start
     if num_visible <= width:
         for i in range(start, end):
-            _append(scratch, graph.child_row[i], depth)
+            append(scratch, graph.child_row[i], depth)
         return
     scratch.count[CHOICE] += 1
     for j in range(num_visible - width, num_visible):
-        position = _below(scratch.random, j + 1)
-        slot = _find(scratch.chosen, position, scratch.count[CHOICE])
+        position = below(scratch.random, j + 1)
+        slot = find(scratch.chosen, position, scratch.count[CHOICE])
         if scratch.chosen[slot, 1] == scratch.count[CHOICE]:
             position = j  # no earlier draw can have taken it
-            slot = _find(scratch.chosen, position, scratch.count[CHOICE])
+            slot = find(scratch.chosen, position, scratch.count[CHOICE])
         scratch.chosen[slot, 0] = position
         scratch.chosen[slot, 1] = scratch.count[CHOICE]
-        _append(scratch, graph.child_row[start + position], depth)
+        append(scratch, graph.child_row[start + position], depth)
 
 
 @_jit
@@ -244,15 +137,15 @@ def _expand(graph, rules, seed, scratch, row, depth):
         or depth + 1 >= scratch.levels.shape[0]
         or 2 * scratch.count[VISITED] >= scratch.visited.shape[0]
     ):
-        scratch = _with_room(scratch, num_parents, needed, depth + 1)
+        scratch = with_room(scratch, num_parents, needed, depth + 1)
     for i in range(graph.parent_offset[row], graph.parent_offset[row + 1]):
         parent = np.int64(graph.parent_row[i])
         if graph.row_time[parent] <= seed.cutoff:  # NO_TIME is the smallest number
-            _push(scratch, parent, depth + 1)
+            push(scratch, parent, depth + 1)
     _append_children(graph, scratch, row, depth + 1, seed.cutoff, rules.max_bfs_width)
     for i in range(start, end):
         if graph.row_split[graph.label_row[i]] < rules.split_limit:
-            _append(scratch, graph.label_row[i], depth + 1)
+            append(scratch, graph.label_row[i], depth + 1)
     return scratch
 
 
@@ -390,7 +283,7 @@ def _write_parents(graph, out, scratch, b):
         row = out.row_id[b, start]
         used = 0
         for i in range(graph.parent_offset[row], graph.parent_offset[row + 1]):
-            slot = _find(scratch.visited, np.int64(graph.parent_row[i]), scratch.count[CONTEXT])
+            slot = find(scratch.visited, np.int64(graph.parent_row[i]), scratch.count[CONTEXT])
             if scratch.visited[slot, 1] != scratch.count[CONTEXT] or scratch.visited[slot, 2] < 0:
                 continue
             if used == width:
@@ -410,7 +303,7 @@ def _reset(rules, scratch, key):
         count[counter] = 0
     count[PHASE] = _START if rules.own_cells + rules.recent_cells > 0 else _LEVELS
     count[CONTEXT] += 1
-    scratch.random[0] = _mix(key)
+    scratch.random[0] = mix(key)
 
 
 @_jit
@@ -420,7 +313,7 @@ def _fill(graph, rules, seed, key, out, scratch, b):
     ctx_len = out.row_idx.shape[1]
     row, depth = np.int64(seed.row), np.int64(0)
     while row >= 0:
-        slot = _find(scratch.visited, row, scratch.count[CONTEXT])
+        slot = find(scratch.visited, row, scratch.count[CONTEXT])
         if scratch.visited[slot, 1] != scratch.count[CONTEXT]:
             scratch.visited[slot, 0] = row
             scratch.visited[slot, 1] = scratch.count[CONTEXT]
