@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from analysis.joint_law import JointLawFit, fit_joint_law
     from analysis.law_figures import plot_frontier, plot_residuals, plot_surface
     from analysis.model_choice import compare_forms
+    from analysis.paper_figure import plot_paper_figure
     from analysis.power_law import PowerLawFit, fit_power_law
     from analysis.published import paper_points
     from analysis.report import write_report
@@ -39,6 +40,7 @@ _HOME = {
     "lower_envelope": "envelope",
     "paper_points": "published",
     "plot_frontier": "law_figures",
+    "plot_paper_figure": "paper_figure",
     "plot_residuals": "law_figures",
     "plot_surface": "law_figures",
     "plot_grid": "figures",
@@ -68,6 +70,7 @@ __all__ = [
     "paper_points",
     "plot_frontier",
     "plot_grid",
+    "plot_paper_figure",
     "plot_residuals",
     "plot_scaling",
     "plot_surface",

@@ -25,6 +25,7 @@ from analysis.curves import read_curves
 from analysis.errors import AnalysisError
 from analysis.figures import plot_grid, plot_scaling, plot_transfer
 from analysis.law_figures import plot_frontier, plot_surface
+from analysis.paper_figure import plot_paper_figure
 from analysis.power_law import PowerLawFit
 from analysis.published import PAPER_LAWS, PAPER_SCALE, PublishedLaw
 from analysis.report_charts import curve_chart, grid_chart
@@ -226,6 +227,7 @@ def embedded_figures(run: RunFiles, joint: JointSection | str) -> dict[str, dict
     for axis in AXES:
         fit = run.laws[axis]
         plots[axis] = lambda axis=axis, fit=fit: plot_scaling(run.results, None if isinstance(fit, str) else fit, axis)
+        plots[f"paper-{axis}"] = lambda axis=axis: plot_paper_figure(axis)
     if run.transfer is not None and run.transfer["metric"].isin(PERCENT_METRICS).any():
         plots["transfer"] = lambda: plot_transfer(run.transfer, transfer_splits(run.transfer)[0])
     if isinstance(joint, JointSection):

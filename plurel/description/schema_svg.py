@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 from relbench.base import Database
@@ -31,9 +30,6 @@ def draw_schema(db: Database | str | Path, path: str | Path | None = None) -> st
     drawing = draw_er_diagram(summarise(database), [measure_degrees(database, key) for key in foreign_keys(database)])
     templates = template_environment()
     colours = templates.get_template("colours.css").render(scope="svg.er")
-    # as wide as its box, up to its natural width: notebooks give a drawing no box that it could shrink with
-    width = re.search(r'width="([\d.]+)"', str(drawing)).group(1)
-    colours += f"svg.er {{ width: 100%; max-width: {width}px !important; }}\n"
     style = f"<style>{colours}{templates.get_template('er_diagram.css').render()}</style>"
     head, inside = str(drawing).split(">", 1)
     drawn = f'<svg xmlns="http://www.w3.org/2000/svg"{head.removeprefix("<svg")}>{style}{inside}'

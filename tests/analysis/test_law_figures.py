@@ -11,7 +11,9 @@ from analysis.errors import AnalysisError
 from analysis.frontier import compute_frontier
 from analysis.joint_law import JointLawFit, fit_joint_law
 from analysis.law_figures import plot_frontier, plot_residuals, plot_surface
+from analysis.paper_figure import plot_paper_figure
 from analysis.power_law import fit_power_law
+from analysis.published import PAPER_LAWS, paper_points
 
 N, S = (axis.ravel() for axis in np.meshgrid(2.0 ** np.arange(5), 1e5 * 2.0 ** np.arange(4)))
 LOSS = (0.36 + 0.1 / N**0.5 + 0.05 / (S / 1e5) ** 0.6) * np.exp(0.002 * np.random.default_rng(0).normal(size=len(N)))
@@ -77,3 +79,18 @@ def test_axes_of_the_caller_are_used_and_misuse_is_an_error(law: JointLawFit) ->
         plot_frontier(frontier, resource="time")
     with pytest.raises(AnalysisError, match="1 budget"):
         plot_frontier(frontier[:1])
+
+
+@pytest.mark.parametrize("axis", ["num_databases", "tokens"])
+def test_the_papers_figure_shows_its_points_and_its_law(axis: str) -> None:
+    ax = plot_paper_figure(axis)
+    ax.figure.canvas.draw()
+    points, law = paper_points(axis), PAPER_LAWS[axis]
+    drawn = [line for line in ax.lines if line.get_marker() == "o"]
+    losses = np.concatenate([line.get_ydata() for line in drawn])
+    np.testing.assert_array_equal(losses, points["loss"])
+    low, high = ax.get_ylim()
+    assert low < losses.min() and losses.max() < high
+    published = next(line for line in ax.lines if line.get_linestyle() == "-.")
+    x, y = published.get_data()
+    np.testing.assert_allclose(np.log(y - law.floor), np.log(law.coefficient) - law.exponent * np.log(x / law.unit))
