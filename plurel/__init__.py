@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from plurel.exports.heterodata import to_heterodata
     from plurel.exports.schema_graph import to_networkx
     from plurel.exports.sqlite import to_sqlite
+    from plurel.sql.parser import schema_from_sql
+    from plurel.sql.reflection import schema_from_url
 
 __all__ = [
     "Choices",
@@ -35,6 +37,8 @@ __all__ = [
     "load_corpus",
     "max_foreign_keys",
     "pretraining_seeds",
+    "schema_from_sql",
+    "schema_from_url",
     "to_duckdb",
     "to_heterodata",
     "to_networkx",
@@ -48,6 +52,8 @@ _LAZY = {
     "draw_schema": "description.schema_svg",
     "generate_corpus": "corpus",
     "load_corpus": "corpus",
+    "schema_from_sql": "sql.parser",
+    "schema_from_url": "sql.reflection",
     "to_duckdb": "exports.duckdb",
     "to_heterodata": "exports.heterodata",
     "to_networkx": "exports.schema_graph",

@@ -13,6 +13,7 @@ import json
 import types
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 import pandas as pd
@@ -215,6 +216,8 @@ class Config:
     Attributes:
         val_split, test_split: the parts of the window's days before the validation and the test timestamp.
         cache_dir: accepted from scripts written for 1.1.0; databases are made anew, corpora keep them.
+        schema_file: the path of SQL whose schema the databases follow; None: schemas are drawn too.
+        rows: rows of tables of schema_file by name, others are drawn; a mapping, kept as pairs.
         name: a word for folders and reports.
 
     Raises:
@@ -227,10 +230,14 @@ class Config:
     val_split: float = 0.8
     test_split: float = 0.9
     cache_dir: str | None = None
+    schema_file: str | None = None
     name: str = "main"
     diversity_params: DiversityParams = field(default_factory=DiversityParams)
+    rows: tuple[tuple[str, int], ...] | None = None
 
     def __post_init__(self) -> None:
+        if self.rows is not None:
+            object.__setattr__(self, "rows", tuple(sorted(dict(self.rows).items())))
         found = list(complaints(self))
         if found:
             raise PlurelError("prior: " + "; ".join(found))
@@ -265,7 +272,17 @@ class Config:
         """Sixteen hexadecimal digits that change with any value that shapes a database."""
         tree = self.to_dict()
         del tree["cache_dir"]
+        file, rows = tree.pop("schema_file"), tree.pop("rows")
+        if file is not None:  # its content, wherever it lies
+            tree["schema"] = [hashlib.sha256(_content(file)).hexdigest(), rows]
         return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _content(file: str) -> bytes:
+    try:
+        return Path(file).read_bytes()
+    except OSError as error:
+        raise PlurelError(f"{file}: the schema cannot be read ({error})") from error
 
 
 def _build(kind: type, tree: Any, where: str) -> Any:

@@ -38,6 +38,9 @@ def complaints(config: Config) -> Iterator[str]:
     if not 0 < config.val_split < config.test_split < 1:
         yield f"val_split and test_split must be 0 < {config.val_split} < {config.test_split} < 1"
     yield from _window(config)
+    for table, count in config.rows or ():
+        if type(count) is not int or count < 1:
+            yield f"rows.{table} must be a whole number from 1 on, not {count!r}"
 
 
 def _whole_numbers(config: Config) -> Iterator[str]:

@@ -8,6 +8,8 @@ other BLAS kernels on one machine: no number moved by a thousandth of its column
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -23,6 +25,9 @@ from plurel.links import draw_parents, draw_popularity
 from plurel.random_streams import checked_seed, stream
 from plurel.schema import Schema, TableSchema, draw_schema
 from plurel.scm import ForeignMessages, TableSCM
+
+if TYPE_CHECKING:
+    from plurel.sql.schema import SqlSchema
 
 PKEY_COL, TIME_COL = "row_idx", "date"
 _ATTEMPTS = 20
@@ -45,6 +50,8 @@ class SyntheticDataset(Dataset):
         self.seed = checked_seed(seed)
         self.config = Config() if config is None else config
         self.schema: Schema = draw_schema(self.seed, self.config)
+        # parsed once; a schema file is read when the dataset is made, not when its database is
+        self.sql_schema = None if self.config.schema_file is None else _sql_schema(self.config.schema_file)
         self.val_timestamp = self.schema.val_timestamp
         self.test_timestamp = self.schema.test_timestamp
 
@@ -57,6 +64,11 @@ class SyntheticDataset(Dataset):
         Raises:
             PlurelError: if the prior gives a table without any feature column, time and again.
         """
+        if self.sql_schema is not None:
+            from plurel.sql.database import make_sql_database
+
+            with threadpool_limits(1), np.errstate(over="ignore", invalid="ignore"):
+                return make_sql_database(self.seed, self.config, self.sql_schema, self.schema, self._links)
         tables: dict[str, Table] = {}
         values: dict[str, list[Values]] = {}
         schemas = {table.name: table for table in self.schema.tables}
@@ -132,6 +144,12 @@ class SyntheticDataset(Dataset):
             pkey_col=PKEY_COL,
             time_col=TIME_COL if table.is_activity else None,
         )
+
+
+def _sql_schema(file: str) -> SqlSchema:
+    from plurel.sql.parser import schema_from_sql  # sqlglot, which random schemas do not need
+
+    return schema_from_sql(Path(file))
 
 
 def _key_column(parents: np.ndarray) -> np.ndarray | pd.arrays.IntegerArray:

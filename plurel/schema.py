@@ -14,13 +14,17 @@ from plurel.random_streams import stream
 
 @dataclass(frozen=True)
 class TableSchema:
-    """One table. `fkeys` maps foreign key columns to parent tables; an activity table has no child and a date."""
+    """One table. `fkeys` maps foreign key columns to parent tables; an activity table has no child and a date.
+
+    `categories`: of each column, 0 for a number; None: drawn.
+    """
 
     name: str
     num_rows: int
     num_columns: int
     fkeys: dict[str, str]
     is_activity: bool
+    categories: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)

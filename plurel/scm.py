@@ -94,6 +94,8 @@ class TableSCM:
         self.graph: nx.DiGraph = random_dag(params.scm_layout_choices.draw(rng), num_nodes, config.dag_params, rng)
         self.column_nodes: list[int] = rng.choice(num_nodes, columns, replace=False).tolist()
         self.num_categories = [_draw_categories(params, rng) for _ in range(num_nodes)]
+        for node, count in zip(self.column_nodes, schema.categories or (), strict=False):
+            self.num_categories[node] = count
 
     def propagate(self, foreign: Sequence[ForeignMessages] = (), hidden: Sequence[np.ndarray] = ()) -> list[Values]:
         """Values of the feature columns, given what each foreign key's parent rows say and their hidden states."""

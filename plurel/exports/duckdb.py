@@ -13,9 +13,11 @@ from relbench.base import Database
 
 from plurel.column_kinds import Kind
 from plurel.errors import PlurelError
+from plurel.exports.declared import declared_frames, declared_statement
 from plurel.exports.sql_tables import check_database, create_statement, quoted, sql_frame
 from plurel.files import replacing
 from plurel.keys import ForeignKey, open_database, parent_rows, reference_graph
+from plurel.sql.schema import SqlSchema
 
 _TYPES: dict[Kind, str] = {
     "boolean": "BOOLEAN",
@@ -27,11 +29,13 @@ _TYPES: dict[Kind, str] = {
 }
 
 
-def to_duckdb(db: Database | str | Path, path: str | Path) -> Path:
+def to_duckdb(db: Database | str | Path, path: str | Path, schema: SqlSchema | None = None) -> Path:
     """Writes a DuckDB file and returns its path; it appears only when it is complete, and replaces what was there.
 
     DuckDB checks a foreign key row by row and cannot add one later, so that parents must come before children:
     tables are ordered so, and the rows of a table that refers to itself.
+
+    With the `schema` that the database was made for, the file has its columns, types and constraints instead.
 
     Raises:
         PlurelError: if keys do not hold, or tables or rows refer to each other in a cycle (SQLite can hold those); if
@@ -42,9 +46,14 @@ def to_duckdb(db: Database | str | Path, path: str | Path) -> Path:
     order = _parents_first(db)
     batches = {name: _batches(db, name) for name in order}
     with replacing(path) as temporary, closing(duckdb.connect(str(temporary))) as connection:
+        declared = {} if schema is None else declared_frames(db, schema)
         for name in order:
-            frame = sql_frame(db.table_dict[name])
-            connection.execute(create_statement(name, db.table_dict[name], frame, db, _TYPES))
+            frame = sql_frame(db.table_dict[name]) if schema is None else declared[name]
+            connection.execute(
+                create_statement(name, db.table_dict[name], frame, db, _TYPES)
+                if schema is None
+                else declared_statement(schema.table(name))
+            )
             for rows in batches[name]:
                 _insert(connection, name, frame if rows is None else frame.iloc[rows])
     return path

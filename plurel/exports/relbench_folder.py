@@ -114,8 +114,9 @@ def _tasks(db: Database) -> list[TaskManifest]:
     for name, table in db.table_dict.items():
         if table.time_col is None:
             continue
+        keys = {table.pkey_col, table.time_col, *table.fkey_col_to_pkey_table}
         for kind, task_type in TASK_TYPES.items():
-            columns = [c for c in table.df if str(c).startswith("feature_") and table.df[c].dtype.kind == kind]
+            columns = [c for c in table.df if c not in keys and table.df[c].dtype.kind == kind]
             if columns and _has_both_values(table.df[columns[0]]):
                 tasks.append(_completion_task(name, columns[0], task_type, table.pkey_col, table.time_col))
     return tasks

@@ -6,6 +6,7 @@ keys only where a connection asks for it: PRAGMA foreign_keys = ON.
 
 from __future__ import annotations
 
+import datetime
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -15,9 +16,11 @@ import pandas as pd
 from relbench.base import Database
 
 from plurel.column_kinds import Kind, column_kind
+from plurel.exports.declared import declared_frames, declared_statement
 from plurel.exports.sql_tables import check_database, create_statement, quoted, sql_frame
 from plurel.files import replacing
 from plurel.keys import open_database
+from plurel.sql.schema import SqlSchema
 
 _TYPES: dict[Kind, str] = {
     "boolean": "BOOLEAN",
@@ -29,8 +32,10 @@ _TYPES: dict[Kind, str] = {
 }
 
 
-def to_sqlite(db: Database | str | Path, path: str | Path) -> Path:
+def to_sqlite(db: Database | str | Path, path: str | Path, schema: SqlSchema | None = None) -> Path:
     """Writes a SQLite file and returns its path; it appears only when it is complete, and replaces what was there.
+
+    With the `schema` that the database was made for, the file has its columns, types and constraints instead.
 
     Raises:
         PlurelError: if keys do not hold, names differ in case only, or `path` is a folder.
@@ -39,14 +44,20 @@ def to_sqlite(db: Database | str | Path, path: str | Path) -> Path:
     check_database(db)
     with replacing(path) as temporary, closing(sqlite3.connect(temporary)) as connection:
         connection.execute("PRAGMA foreign_keys = ON")
-        frames = {name: sql_frame(table) for name, table in db.table_dict.items()}
-        for name, table in db.table_dict.items():
-            deferral = " DEFERRABLE INITIALLY DEFERRED"
-            connection.execute(create_statement(name, table, frames[name], db, _TYPES, deferral))
+        if schema is None:
+            frames = {name: sql_frame(table) for name, table in db.table_dict.items()}
+            for name, table in db.table_dict.items():
+                deferral = " DEFERRABLE INITIALLY DEFERRED"
+                connection.execute(create_statement(name, table, frames[name], db, _TYPES, deferral))
+        else:
+            frames = {name: _as_text(frame) for name, frame in declared_frames(db, schema).items()}
+            for table in schema.tables:
+                connection.execute(declared_statement(table))
         with connection:  # one transaction: keys are checked at its end, so that rows and tables may come in any order
+            connection.execute("PRAGMA defer_foreign_keys = ON")
             for name, frame in frames.items():
                 marks = ", ".join("?" * len(frame.columns))
-                cells = [_cells(frame[column]) for column in frame.columns]
+                cells = [_cells(frame[c]) if schema is None else frame[c].tolist() for c in frame.columns]
                 connection.executemany(f"INSERT INTO {quoted(name)} VALUES ({marks})", zip(*cells, strict=True))
     return path
 
@@ -62,3 +73,10 @@ def _cells(column: pd.Series) -> list[Any]:
         column = column.astype("Int64")
     values = column.astype(object)
     return values.where(values.notna(), None).tolist()
+
+
+def _as_text(frame: pd.DataFrame) -> pd.DataFrame:
+    """Dates and times as ISO 8601 text."""
+    kinds = (datetime.date, datetime.time)  # a datetime is a date
+    texts = {c: [str(v) if isinstance(v, kinds) else v for v in frame[c]] for c in frame.columns}
+    return pd.DataFrame(texts, dtype=object)

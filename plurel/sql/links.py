@@ -1,0 +1,115 @@
+"""The rows that foreign keys of a declared schema point to, such that primary and unique keys can hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import pandas as pd
+
+from plurel.errors import PlurelError
+from plurel.random_streams import stream
+from plurel.sql.keys import capacity_of, key_frame
+from plurel.sql.plan import TablePlan, may_be_null
+from plurel.sql.schema import ForeignKey, SqlTable
+
+_SURPLUS = (1, 2, 4, 8, 16)
+
+Links = dict[ForeignKey, np.ndarray]
+
+
+def draw_links(
+    plan: TablePlan,
+    sizes: Mapping[str, int],
+    frames: Mapping[str, pd.DataFrame],
+    draw: Callable[[ForeignKey, int, int], np.ndarray],
+    seed: int,
+) -> tuple[Links, int]:
+    """Parent rows of each foreign key whose parents exist already, and the number of rows.
+
+    Rows that break a key are thrown away, so more are drawn than wanted; then a random part of the good ones is kept.
+
+    Args:
+        sizes: rows of the tables made so far; frames: their key columns.
+        draw: (foreign key, parents, children) to int64 (children,), -1 for none.
+
+    Raises:
+        PlurelError: where fewer rows are possible than are asked for.
+    """
+    table, links, good = plan.table, {}, np.arange(0)
+    rng = stream(seed, "sql links", table.name)
+    for surplus in _SURPLUS:
+        count = plan.num_rows * surplus
+        links = {key: _drawn(table, key, sizes, count, draw, rng) for key in table.foreign_keys if key not in plan.late}
+        good = np.flatnonzero(_is_good(plan, links, frames, count))
+        if good.size >= plan.num_rows or not links:
+            break
+    if good.size < plan.num_rows and (plan.is_fixed or not good.size):
+        raise PlurelError(f"table {table.name}: its keys leave room for about {good.size} rows, not {plan.num_rows}")
+    kept = np.sort(rng.choice(good, min(plan.num_rows, good.size), replace=False))
+    return {key: rows[kept] for key, rows in links.items()}, len(kept)
+
+
+def draw_late(plan: TablePlan, links: Links, sizes: Mapping[str, int], rng: np.random.Generator) -> Links:
+    """Of the keys to the table itself, an earlier row (or none, or its own where it must not be NULL); of keys that
+    close a cycle, any row or none. A key that shares columns with others, or is unique, is NULL or the row's own.
+    """
+    table, late, count = plan.table, {}, sizes[plan.table.name]
+    numbers = np.arange(count)
+    for key in (key for key in table.foreign_keys if key in plan.late):
+        is_free = may_be_null(table, key)
+        shared = {column for other in table.foreign_keys if other != key for column in other.columns}
+        is_bound = bool(shared & set(key.columns)) or any(set(key.columns) & set(unique) for unique in table.keys)
+        if key.parent == table.name:
+            roots = np.full(count, -1) if is_free else numbers
+            earlier = (rng.random(count) * numbers).astype(np.int64)
+            is_root = (rng.random(count) < 0.2) | (numbers == 0)
+            rows = np.where(is_root | is_bound, roots, earlier)
+        else:
+            rows = rng.integers(0, sizes[key.parent], count)
+            rows = np.where(is_bound | (rng.random(count) < 0.2), -1, rows)
+        late[key] = rows
+    return late
+
+
+def _drawn(
+    table: SqlTable,
+    key: ForeignKey,
+    sizes: Mapping[str, int],
+    count: int,
+    draw: Callable[[ForeignKey, int, int], np.ndarray],
+    rng: np.random.Generator,
+) -> np.ndarray:
+    parents = sizes[key.parent]
+    if any(set(unique) == set(key.columns) for unique in table.keys):  # each parent once: a random order has them all
+        return np.resize(rng.permutation(parents), count)
+    rows = draw(key, parents, count)
+    if not may_be_null(table, key):
+        return np.where(rows < 0, 0, rows)
+    return rows
+
+
+def _is_good(plan: TablePlan, links: Links, frames: Mapping[str, pd.DataFrame], count: int) -> np.ndarray:
+    """Which rows agree in the columns that several keys share, and may stand beside the rows before them."""
+    table = plan.table
+    good = np.ones(count, dtype=bool)
+    seen: dict[str, np.ndarray] = {}
+    for key, rows in links.items():
+        for column, referred in zip(key.columns, key.parent_columns, strict=True):
+            values = np.append(frames[key.parent][referred].to_numpy(dtype=object), None)[rows]
+            if column in seen:
+                good &= pd.isna(values) | pd.isna(seen[column]) | (values == seen[column])
+                values = np.where(pd.isna(seen[column]), values, seen[column])
+            seen[column] = values
+    values = key_frame(table, links, frames, (), count)
+    for unique in table.keys:
+        told = [column for column in unique if column in values]
+        own = [table.column(column) for column in unique if column not in values]
+        room = max((capacity_of(column) for column in own), default=1)
+        if not told:
+            good &= np.arange(count) < room
+            continue
+        is_null = values[told].isna().any(axis=1).to_numpy()
+        rank = values[told].where(pd.Series(good), None).groupby(told, dropna=False).cumcount().to_numpy()
+        good &= is_null | (rank < room)
+    return good
