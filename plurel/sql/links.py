@@ -40,7 +40,14 @@ def draw_links(
     rng = stream(seed, "sql links", table.name)
     for surplus in _SURPLUS:
         count = plan.num_rows * surplus
-        links = {key: _drawn(table, key, sizes, count, draw, rng) for key in table.foreign_keys if key not in plan.late}
+        links, told = {}, {}
+        # the widest first: it settles the columns that others share with it
+        for key in sorted(table.foreign_keys, key=lambda key: -len(key.columns)):
+            if key not in plan.late:
+                rows = _drawn(table, key, sizes, count, draw, rng)
+                links[key] = _agreeing(key, rows, told, frames[key.parent], may_be_null(table, key), rng)
+                for column, referred in zip(key.columns, key.parent_columns, strict=True):
+                    told[column] = np.append(frames[key.parent][referred].to_numpy(dtype=object), None)[links[key]]
         good = np.flatnonzero(_is_good(plan, links, frames, count))
         if good.size >= plan.num_rows or not links:
             break
@@ -70,6 +77,30 @@ def draw_late(plan: TablePlan, links: Links, sizes: Mapping[str, int], rng: np.r
             rows = np.where(is_bound | (rng.random(count) < 0.2), -1, rows)
         late[key] = rows
     return late
+
+
+def _agreeing(
+    key: ForeignKey,
+    rows: np.ndarray,
+    told: Mapping[str, np.ndarray],
+    parent: pd.DataFrame,
+    may_be_none: bool,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Any parent whose values are those told by earlier keys; `rows` where nothing is told or no parent agrees."""
+    pairs = [pair for pair in zip(key.columns, key.parent_columns, strict=True) if pair[0] in told]
+    if not pairs:
+        return rows
+    groups = parent.groupby([referred for _, referred in pairs]).indices
+    values = [told[column].tolist() for column, _ in pairs]
+    found = rows.copy()
+    for i, value in enumerate(values[0] if len(values) == 1 else zip(*values, strict=True)):
+        group = groups.get(value)
+        if group is not None:
+            found[i] = group[int(rng.random() * len(group))]
+        elif may_be_none:
+            found[i] = -1
+    return found
 
 
 def _drawn(

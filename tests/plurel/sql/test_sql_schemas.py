@@ -117,3 +117,18 @@ def test_other_bad_input(tmp_path: Path) -> None:
     with pytest.raises(PlurelError, match="mean Album"):
         config = Config(schema_file=str(DDL / "chinook.sql"), rows={"Albun": 3})
         SyntheticDataset(0, config).make_db()
+
+
+def test_keys_that_share_a_column_agree(tmp_path: Path) -> None:
+    file = tmp_path / "tenants.sql"
+    file.write_text(
+        "CREATE TABLE t (id int PRIMARY KEY); CREATE TABLE u (t int REFERENCES t, id int, PRIMARY KEY (t, id)); "
+        "CREATE TABLE o (id int PRIMARY KEY, t int NOT NULL REFERENCES t, u int NOT NULL, "
+        "FOREIGN KEY (t, u) REFERENCES u);"
+    )
+    made = SyntheticDataset(
+        0, Config.from_dict({"database_params": SMALL, "schema_file": str(file), "rows": {"o": 100}})
+    )
+    db = made.make_db()
+    assert len(db.table_dict["o"].df) == 100
+    to_duckdb(db, tmp_path / "x.duckdb", made.sql_schema)
