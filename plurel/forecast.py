@@ -21,16 +21,17 @@ from plurel.schema import Schema
 
 SPLITS = ("train", "val", "test")
 _KINDS = {
-    "active": ("binary_classification", "CAST(COUNT(e.{key}) > 0 AS INTEGER)", "LEFT JOIN", ""),
-    "count": ("regression", "CAST(COUNT(e.{key}) AS DOUBLE)", "LEFT JOIN", ""),
-    "mean": ("regression", "AVG(e.{column})", "JOIN", "HAVING COUNT(e.{column}) > 0"),
+    "active": ("binary_classification", 'CAST(COUNT(e."{fkey}") > 0 AS INTEGER)', "LEFT JOIN", ""),
+    "count": ("regression", 'CAST(COUNT(e."{fkey}") AS DOUBLE)', "LEFT JOIN", ""),
+    "mean": ("regression", 'AVG(e."{column}")', "JOIN", 'HAVING COUNT(e."{column}") > 0'),
 }
 _SQL = """
-SELECT t.timestamp, p.{key} AS {key}, {target} AS target
-FROM timestamps t CROSS JOIN {parent} p
-{join} {child} e ON e.{fkey} = p.{key} AND e.{time} > t.timestamp AND e.{time} <= t.timestamp + INTERVAL '{{timedelta}}'
-WHERE p.{key} % {stride} = 0
-GROUP BY t.timestamp, p.{key}
+SELECT t.timestamp, p."{key}" AS "{key}", {target} AS target
+FROM timestamps t CROSS JOIN "{parent}" p
+{join} "{child}" e ON e."{fkey}" = p."{key}"
+    AND e."{time}" > t.timestamp AND e."{time}" <= t.timestamp + INTERVAL '{{timedelta}}'
+WHERE p."{key}" % {stride} = 0
+GROUP BY t.timestamp, p."{key}"
 {having}
 """
 _WINDOWS = (11, 31)  # stretches in the database's days; the last tenth, the test part, holds at least one
@@ -46,6 +47,7 @@ def draw_forecast_tasks(seed: int, config: Config, schema: Schema, db: Database)
         for fkey, parent in table.fkey_col_to_pkey_table.items():
             rng = stream(seed, "forecast task", child, fkey)
             is_dated = table.time_col is not None and db.table_dict[parent].time_col is None
+            key = db.table_dict[parent].pkey_col
             if rng.random() >= config.diversity_params.forecast_task_prob or not is_dated:
                 continue
             delta = max(1, days // int(rng.integers(*_WINDOWS)))
@@ -54,7 +56,7 @@ def draw_forecast_tasks(seed: int, config: Config, schema: Schema, db: Database)
             column = str(rng.choice(columns)) if kind == "mean" else ""
             rows = len(table.df) if kind == "mean" else len(db.table_dict[parent].df) * days / delta
             stride = max(1, round(rows / _LABEL_ROWS))
-            tasks.append(_manifest(kind, child, fkey, table, parent, column, delta, stride))
+            tasks.append(_manifest(kind, child, fkey, table, parent, key, column, delta, stride))
     return [task for task in tasks if schema.test_timestamp + pd.Timedelta(task.timedelta) <= db.max_timestamp]
 
 
@@ -77,10 +79,10 @@ def write_forecast_tasks(folder: Path, tasks: list[TaskManifest]) -> None:
 
 
 def _manifest(
-    kind: str, child: str, fkey: str, table: Table, parent: str, column: str, delta: int, stride: int
+    kind: str, child: str, fkey: str, table: Table, parent: str, key: str, column: str, delta: int, stride: int
 ) -> TaskManifest:
     task_type, target, join, having = _KINDS[kind]
-    names = {"key": table.pkey_col, "column": column}
+    names = {"fkey": fkey, "column": column}
     sql = _SQL.format(
         **names,
         target=target.format(**names),
@@ -88,7 +90,7 @@ def _manifest(
         join=join,
         parent=parent,
         child=child,
-        fkey=fkey,
+        key=key,
         time=table.time_col,
         stride=stride,
     )
@@ -99,7 +101,7 @@ def _manifest(
         task_type=task_type,
         description=f"{what[kind]} of {child} that point to a row of {parent} in the next {delta} days.",
         entity_table=parent,
-        entity_col=table.pkey_col,
+        entity_col=key,
         target_col="target",
         time_col="timestamp",
         timedelta=f"{delta} days",

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import networkx as nx
 import pandas as pd
 
 from plurel.config import Config
 from plurel.dag import random_dag
+from plurel.errors import PlurelError
 from plurel.random_streams import stream
 
 
@@ -84,11 +86,26 @@ def _draw_window(seed: int, config: Config) -> tuple[pd.Timestamp, pd.Timestamp,
 
 def max_foreign_keys(seed: int, config: Config) -> int:
     """The largest number of foreign keys of any table of database `seed`, without making it."""
+    if config.schema_file is not None:
+        from plurel.sql.parser import schema_from_sql  # sqlglot, which random schemas do not need
+
+        return max(len(table.foreign_keys) for table in schema_from_sql(Path(config.schema_file)).tables)
     return max(len(table.fkeys) for table in draw_schema(seed, config).tables)
 
 
 def pretraining_seeds(config: Config, count: int, start: int = 0, max_fkeys: int = 5) -> list[int]:
-    """The first `count` seeds from `start` on whose tables have at most `max_fkeys` foreign keys (paper, section 3)."""
+    """The first `count` seeds from `start` on whose tables have at most `max_fkeys` foreign keys (paper, section 3).
+
+    Raises:
+        PlurelError: if a declared schema has a table of more.
+    """
+    if config.schema_file is not None:
+        found = max_foreign_keys(start, config)
+        if found > max_fkeys:
+            raise PlurelError(
+                f"{config.schema_file} has a table of {found} foreign keys; allow them (max_fkeys={found})"
+            )
+        return list(range(start, start + count))
     seeds: list[int] = []
     seed = start
     while len(seeds) < count:

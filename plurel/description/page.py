@@ -46,7 +46,7 @@ def describe(
     Args:
         db: a database, or the path of a RelBench-3 folder.
         path: where to write the page.
-        dataset: what made a synthetic database; its causal models are then drawn too.
+        dataset: what made a synthetic database; its causal models are then drawn too (not those of a declared schema).
 
     Returns:
         The page.
@@ -81,7 +81,8 @@ def describe(
 
 def _section(db: Database, table: TableSummary, dataset: SyntheticDataset | None) -> _TableSection:
     dependence = measure_dependence(db, table.name)
-    causes = draw_causal_graph(dataset, table.name, db.table_dict[table.name]) if dataset is not None else None
+    is_drawn = dataset is not None and dataset.sql_schema is None  # the models of a declared schema have other columns
+    causes = draw_causal_graph(dataset, table.name, db.table_dict[table.name]) if is_drawn else None
     matrix = draw_dependence(dependence, table.name) if dependence is not None else None
     return _TableSection(table, dependence, matrix, causes)
 

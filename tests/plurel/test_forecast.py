@@ -55,7 +55,7 @@ def test_labels_are_those_of_a_plain_count(datasets) -> None:
 
 
 def _mean_column(folder: Path) -> str:
-    return (folder / "manifest.yaml").read_text().split("AVG(e.")[1].split(")")[0]
+    return (folder / "manifest.yaml").read_text().split('AVG(e."')[1].split('"')[0]
 
 
 def test_files_hold_what_relbench_makes_from_the_sql(datasets) -> None:

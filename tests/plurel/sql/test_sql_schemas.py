@@ -9,8 +9,19 @@ from pathlib import Path
 import duckdb
 import pandas as pd
 import pytest
+import relbench
 
-from plurel import Config, PlurelError, SyntheticDataset, schema_from_sql, schema_from_url, to_duckdb, to_sqlite
+from plurel import (
+    Config,
+    PlurelError,
+    SyntheticDataset,
+    generate_corpus,
+    pretraining_seeds,
+    schema_from_sql,
+    schema_from_url,
+    to_duckdb,
+    to_sqlite,
+)
 
 DDL = Path(__file__).parents[1] / "ddl"
 SMALL = {
@@ -132,3 +143,22 @@ def test_keys_that_share_a_column_agree(tmp_path: Path) -> None:
     db = made.make_db()
     assert len(db.table_dict["o"].df) == 100
     to_duckdb(db, tmp_path / "x.duckdb", made.sql_schema)
+
+
+def test_a_corpus_of_a_declared_schema_is_read_by_relbench_with_its_tasks(tmp_path: Path) -> None:
+    tree = {"database_params": SMALL, "schema_file": str(DDL / "chinook.sql"), "name": "chinook"}
+    config = Config.from_dict(tree | {"diversity_params": {"forecast_task_prob": 1.0}})
+    (folder,) = generate_corpus(tmp_path, pretraining_seeds(config, 1), config, progress=False)
+    loaded = relbench.load_dataset(folder)
+    forecast = next(path.parent.name for path in folder.glob("tasks/*/train.parquet"))
+    table = loaded.load_task(forecast).get_table("train").df
+    assert table.columns.tolist() == ["timestamp", "CustomerId", "target"] and len(table) > 100
+    again = loaded.load_task(forecast, regenerate=True).get_table("train").df
+    pd.testing.assert_frame_equal(table, again, check_dtype=False)
+
+
+def test_more_foreign_keys_than_allowed_are_named() -> None:
+    config = Config.from_dict({"schema_file": str(DDL / "chinook.sql")})
+    assert pretraining_seeds(config, 3, start=4) == [4, 5, 6]
+    with pytest.raises(PlurelError, match="chinook.sql has a table of 2 foreign keys"):
+        pretraining_seeds(config, 1, max_fkeys=1)
