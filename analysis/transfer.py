@@ -9,6 +9,8 @@
 | metric, value           | auroc and r2 in percent, mae in the target's unit, nmae = mae / train std;  |
 |                         | NaN where undefined                                                         |
 | higher_is_better        | direction of the metric                                                     |
+| lower, upper            | 95 % interval of the value, by bootstrap over the scored rows; may be absent |
+| lift_lower, lift_upper  | the same of its lift over label history, positive = better; may be absent   |
 | num_rows                | rows scored                                                                 |
 | num_databases, tokens, seed | the checkpoint; may be absent or null where the model's training is not known |
 """

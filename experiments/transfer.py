@@ -16,12 +16,14 @@ from experiments.baselines import baseline_predictions
 from experiments.contexts import TaskContexts
 from experiments.errors import ExperimentError, user_errors
 from experiments.finetune import finetune
+from experiments.intervals import bootstrap_intervals
 from experiments.nycflights import build_nycflights
 from experiments.runtime import keep_memory, set_threads
 from rfm.checkpoint import load_checkpoint
 from rfm.metrics import score, task_metrics
 from rfm.model import RelationalTransformer
 from rfm.predict import predict_task
+from rfm.pretrained import load_pretrained, pretrained_models
 from rfm.store import Store, TextTable, build_stores
 
 EVAL_SPLITS = ("val", "test")
@@ -54,26 +56,27 @@ def choose_tasks(store: Store, names: Sequence[str] | None) -> list[str]:
     return list(names)
 
 
-def score_rows(store: Store, task: str, predictions: dict[str, np.ndarray], **facts: object) -> list[dict]:
-    """Tidy rows of every metric on each split of `predictions`, float64 in the task's row order."""
+def score_rows(store: Store, task: str, predictions: dict[str, dict[str, np.ndarray]], **facts: object) -> list[dict]:
+    """Tidy rows of every model, metric and split, with intervals of the score and of its lift over label history.
+
+    Args:
+        predictions: model -> split -> float64 in the task's row order.
+    """
     info = store.tasks[task]
     train_std = float(np.nanstd(store.task_targets(task, "train"), ddof=1))
     directions = {m.name: m.higher_is_better for m in task_metrics(info.task_type, train_std)}
-    return [
-        {
-            "dataset": store.name,
-            "task": task,
-            "task_type": info.task_type,
-            "split": split,
-            **facts,
-            "metric": metric,
-            "value": value,
-            "higher_is_better": directions[metric],
-            "num_rows": len(prediction),
-        }
-        for split, prediction in predictions.items()
-        for metric, value in score(info.task_type, store.task_targets(task, split), prediction, train_std).items()
-    ]
+    rows = []
+    for split in EVAL_SPLITS:
+        target = store.task_targets(task, split)
+        of_split = {model: by_split[split] for model, by_split in predictions.items()}
+        intervals = bootstrap_intervals(info.task_type, target, of_split, "label_history", train_std)
+        for model, prediction in of_split.items():
+            for metric, value in score(info.task_type, target, prediction, train_std).items():
+                row = {"dataset": store.name, "task": task, "task_type": info.task_type, "split": split, "model": model}
+                number = {"metric": metric, "value": value, **intervals[model, metric]}
+                number |= {"higher_is_better": directions[metric], "num_rows": len(prediction)}
+                rows.append(row | facts | number)
+    return rows
 
 
 def transfer_table(
@@ -102,16 +105,22 @@ def transfer_table(
                 copy.deepcopy(model), store, texts, task, how, train_cfg, steps=finetune_steps, lr=finetune_lr
             )
             predictions["fine-tuned"] = {s: predict_task(tuned, store, texts, task, s, **contexts) for s in EVAL_SPLITS}
-        for name, by_split in predictions.items():
-            rows += score_rows(store, task, by_split, model=name, protocol=how.protocol, policy=how.policy, **facts)
+        rows += score_rows(store, task, predictions, protocol=how.protocol, policy=how.policy, **facts)
     return pd.DataFrame(rows)
 
 
 def print_table(table: pd.DataFrame) -> None:
-    """One line per task, split and metric; one column per model, the baselines first."""
+    """One line per task, split and metric, one column per model; then the lift of each model over label history."""
     models = ["constant", "entity_mean", "label_history", "zero-shot", "fine-tuned"]
     wide = table.pivot_table(index=["dataset", "task", "metric", "split"], columns="model", values="value", sort=False)
     print(wide[[m for m in models if m in wide]].round(2).to_string())
+    first = table["metric"].isin(("auroc", "r2")) & (table["split"] == "test") & table["model"].isin(models[3:])
+    lifts = table[first]
+    if len(lifts):
+        print("\nLift over label history on test rows, 95 % of the bootstrap over rows")
+        for row in lifts.itertuples():
+            verdict = "better" if row.lift_lower > 0 else "worse" if row.lift_upper < 0 else "level"
+            print(f"{row.dataset} {row.task} {row.model}: {row.lift_lower:+.2f} to {row.lift_upper:+.2f}, {verdict}")
 
 
 @hydra.main(version_base="1.3", config_path="../conf", config_name="transfer")
@@ -119,7 +128,8 @@ def main(cfg: DictConfig) -> None:
     with user_errors():
         set_threads(cfg.threads)
         keep_memory()
-        model = load_checkpoint(Path(cfg.checkpoint))
+        is_named = cfg.checkpoint in pretrained_models()
+        model = load_pretrained(cfg.checkpoint) if is_named else load_checkpoint(Path(cfg.checkpoint))
         store, texts = open_dataset(cfg.dataset, Path(cfg.store_dir), cfg.text_model)
         how = TaskContexts.from_config(cfg.protocol, cfg.policy, cfg.train, cfg.seed)
         table = transfer_table(

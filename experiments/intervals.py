@@ -1,0 +1,99 @@
+"""Bootstrap intervals of transfer scores over the scored rows, and of their lift over a reference on the same rows.
+
+Rows of one entity at several times count as independent, so the intervals are on the narrow side where an entity has
+many rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from rfm.metrics import task_metrics
+
+LEVEL = 95.0
+_AT_ONCE = 50  # replicates in memory together
+
+
+def bootstrap_intervals(
+    task_type: str,
+    target: np.ndarray,
+    predictions: Mapping[str, np.ndarray],
+    reference: str,
+    train_std: float,
+    *,
+    replicates: int = 1000,
+    seed: int = 0,
+) -> dict[tuple[str, str], dict[str, float]]:
+    """Intervals of every model's score and of its lift over `reference`, the same replicates for all.
+
+    Args:
+        target, predictions: float (rows,); rows with a hidden (NaN) target are left out.
+        train_std: standard deviation (ddof=1) of the train targets, as in `rfm.metrics.score`.
+
+    Returns:
+        (model, metric) -> `lower`, `upper`, `lift_lower`, `lift_upper`: percentiles that hold 95 %. A lift is positive
+        where the model is better, whatever the metric's direction. NaN where no replicate has both classes.
+    """
+    known = ~np.isnan(target)
+    target = target[known]
+    rng = np.random.Generator(np.random.Philox(np.random.SeedSequence(seed)))
+    drawn: dict[tuple[str, str], list[np.ndarray]] = {}
+    for weights in _weights(len(target), replicates, rng):
+        for model, prediction in predictions.items():
+            for metric, values in _scores(task_type, target, prediction[known], train_std, weights).items():
+                drawn.setdefault((model, metric), []).append(values)
+    scores = {key: np.concatenate(parts) for key, parts in drawn.items()}
+    sign = {m.name: 1.0 if m.higher_is_better else -1.0 for m in task_metrics(task_type, train_std)}
+    found = {}
+    for (model, metric), values in scores.items():
+        lower, upper = _percentiles(values)
+        lift_lower, lift_upper = _percentiles(sign[metric] * (values - scores[reference, metric]))
+        found[model, metric] = {"lower": lower, "upper": upper, "lift_lower": lift_lower, "lift_upper": lift_upper}
+    return found
+
+
+def _weights(num_rows: int, replicates: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
+    """How often each row is drawn in each replicate, float64 (replicates of a part, rows)."""
+    for start in range(0, replicates, _AT_ONCE):
+        count = min(_AT_ONCE, replicates - start)
+        rows = rng.integers(0, num_rows, (count, num_rows))
+        flat = rows + num_rows * np.arange(count)[:, None]
+        yield np.bincount(flat.ravel(), minlength=count * num_rows).reshape(count, num_rows).astype(np.float64)
+
+
+def _scores(
+    task_type: str, target: np.ndarray, prediction: np.ndarray, train_std: float, weights: np.ndarray
+) -> dict[str, np.ndarray]:
+    """The metrics of `rfm.metrics.task_metrics` of weighted rows, float64 (replicates,) each."""
+    if task_type == "binary_classification":
+        return {"auroc": 100.0 * _auroc(target, prediction, weights)}
+    total = weights.sum(1)
+    residual = weights @ (target - prediction) ** 2
+    mean = weights @ target / total
+    spread = weights @ target**2 - total * mean**2
+    mae = weights @ np.abs(target - prediction) / total
+    with np.errstate(invalid="ignore", divide="ignore"):
+        r2 = np.where(spread > 0, 100.0 * (1.0 - residual / spread), np.nan)
+    return {"r2": r2, "mae": mae, "nmae": mae / train_std}
+
+
+def _auroc(target: np.ndarray, prediction: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """The part of (positive, negative) pairs in order, ties half; NaN without a pair."""
+    order = np.argsort(prediction, kind="stable")
+    first = np.flatnonzero(np.r_[True, np.diff(prediction[order]) > 0])  # of each group of equal predictions
+    positive = np.add.reduceat((weights * target)[:, order], first, axis=1)
+    negative = np.add.reduceat((weights * (1.0 - target))[:, order], first, axis=1)
+    below = np.cumsum(negative, axis=1) - negative
+    pairs = positive.sum(1) * negative.sum(1)
+    with np.errstate(invalid="ignore"):
+        return np.where(pairs > 0, (positive * (below + 0.5 * negative)).sum(1) / pairs, np.nan)
+
+
+def _percentiles(values: np.ndarray) -> tuple[float, float]:
+    values = values[~np.isnan(values)]
+    if not len(values):
+        return float("nan"), float("nan")
+    lower, upper = np.percentile(values, [50.0 - LEVEL / 2, 50.0 + LEVEL / 2])
+    return float(lower), float(upper)
