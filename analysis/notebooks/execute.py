@@ -39,7 +39,9 @@ def execute(path: Path, folder: Path) -> NotebookNode:
     notebook = nbformat.read(path, as_version=4)
     client = NotebookClient(notebook, timeout=TIMEOUT_S, resources={"metadata": {"path": str(folder)}})
     paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
-    client.execute(env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))})
+    # what the caller has set for Weights & Biases would speak in the outputs
+    own = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_")}
+    client.execute(env=own | {"PYTHONPATH": os.pathsep.join(filter(None, paths))})
     return _tidied(notebook, folder)
 
 
