@@ -18,6 +18,7 @@ _jit = numba.njit(nogil=True, cache=True)
 
 @_jit
 def mix(z):
+    """The finaliser of splitmix64 on one uint64, as `rfm.random_keys.mix64` on arrays."""
     z = (z ^ (z >> _U30)) * FACTOR_1
     z = (z ^ (z >> _U27)) * FACTOR_2
     return z ^ (z >> _U31)
@@ -72,6 +73,7 @@ def rehashed(visited, generation):
 
 @_jit
 def longer(array, size):
+    """A copy of a 1-d `array` with room for `size` elements; new ones are not set."""
     new = np.empty(size, np.int64)
     for i in range(array.size):
         new[i] = array[i]
