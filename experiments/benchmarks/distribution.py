@@ -1,0 +1,137 @@
+"""Our databases beside the published generator's (PyPI plurel 1.1.0): are they draws from one distribution?
+
+    python -m experiments.benchmarks.distribution --prior main [--seeds 1 61] [--ours 1 121] [--peer-cache DIR]
+    python -m experiments.benchmarks.distribution --prior main --recorded
+
+The published databases are made once, into DIR, by the peer's own Python (some 10 s of CPU each; interrupted, it goes
+on where it stopped). Every database is measured by database_statistics, and the two samples are compared by two_samples
+with the database as the unit. Writes <prior>.parquet (side, seed, statistic, value), <prior>.csv (the table) and
+<prior>.png to experiments/results/distribution/; --recorded makes table and figure again from the parquet alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import matplotlib
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from relbench.base import Database
+from tqdm import tqdm
+
+from experiments.benchmarks.database_statistics import measure
+from experiments.benchmarks.generator import PEERS_HOME
+from experiments.benchmarks.two_samples import compare
+from experiments.errors import ExperimentError, user_errors
+from plurel import Config, SyntheticDataset
+from plurel.keys import open_database
+
+RESULTS = Path(__file__).resolve().parents[1] / "results" / "distribution"
+PEER_SCRIPT = Path(__file__).with_name("distribution_peer.py")
+COLOURS = {"ours": "#0072b2", "peer": "#d55e00"}
+NAMES = {"ours": "ours", "peer": "plurel 1.1.0"}
+
+
+def peer_databases(prior: str, seeds: range, cache: Path) -> Iterator[tuple[int, Database]]:
+    """The published generator's, made where they are not there yet; seeds that it cannot make are left out.
+
+    Raises:
+        ExperimentError: if the peer is not installed.
+    """
+    python = PEERS_HOME / "venv" / "bin" / "python"
+    if not python.exists():
+        raise ExperimentError(f"{python} is not there; install the published package by shared/peers/setup.sh")
+    command = [str(python), str(PEER_SCRIPT), "--prior", prior, "--out", str(cache)]
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}  # its plurel, not ours
+    subprocess.run([*command, "--seeds", str(seeds.start), str(seeds.stop)], check=True, env=environment)
+    folders = {seed: cache / prior / f"plurel-{seed}" for seed in seeds}
+    made = {seed: folder for seed, folder in folders.items() if not (folder / "failed.txt").exists()}
+    print(f"peer: {len(made)} of {len(seeds)} seeds make a database", flush=True)
+    for seed, folder in tqdm(made.items(), desc="peer", unit="db"):
+        yield seed, open_database(folder)
+
+
+def our_databases(prior: str, seeds: range) -> Iterator[tuple[int, Database]]:
+    """Ours, by seed."""
+    config = Config.preset(prior)
+    for seed in tqdm(seeds, desc="ours", unit="db"):
+        yield seed, SyntheticDataset(seed, config).make_db()
+
+
+def measure_all(side: str, databases: Iterator[tuple[int, Database]]) -> pd.DataFrame:
+    """Columns side, seed, statistic, value."""
+    frames = [measure(db).assign(side=side, seed=seed) for seed, db in databases]
+    return pd.concat(frames)[["side", "seed", "statistic", "value"]].astype({"value": np.float32})
+
+
+def draw(measured: pd.DataFrame, table: pd.DataFrame, path: Path) -> None:
+    """Distribution functions of both sides, a panel a statistic; each database weighs the same."""
+    columns = 5
+    rows = -(-len(table) // columns)
+    figure, axes = plt.subplots(rows, columns, figsize=(16, 2.15 * rows), sharey=True, squeeze=False)
+    for axis in axes.flat[len(table) :]:
+        axis.remove()
+    for axis, test in zip(axes.flat, table.itertuples(), strict=False):
+        group = measured[measured["statistic"] == test.statistic]
+        for side, values in group.groupby("side"):
+            weight = 1 / values.groupby("seed")["value"].transform("size").to_numpy()
+            order = np.argsort(values["value"].to_numpy(), kind="stable")
+            height = np.cumsum(weight[order]) / weight.sum()
+            axis.step(values["value"].to_numpy()[order], height, where="post", color=COLOURS[side], lw=1.4)
+        where, _, what = test.statistic.partition(": ")
+        axis.set_title(f"{where}\n{what}", fontsize=7.5)
+        verdict = "differs" if test.p_holm < 0.05 else ""
+        axis.text(0.97, 0.06, f"D {test.distance:.2f} {verdict}", transform=axis.transAxes, ha="right", fontsize=7.5)
+        axis.tick_params(labelsize=7)
+        axis.spines[["top", "right"]].set_visible(False)
+    handles = [plt.Line2D([], [], color=COLOURS[side], lw=2, label=NAMES[side]) for side in COLOURS]
+    figure.legend(handles=handles, loc="lower right", ncols=2, frameon=False, fontsize=10)
+    figure.tight_layout()
+    figure.savefig(path, dpi=100)
+    plt.close(figure)
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--prior", choices=("main", "paper"), required=True)
+    parser.add_argument(
+        "--seeds", type=int, nargs=2, default=(1, 61), metavar=("A", "B"), help="the peer's: A ... B - 1"
+    )
+    parser.add_argument("--ours", type=int, nargs=2, default=(1, 121), metavar=("A", "B"))
+    parser.add_argument("--peer-cache", type=Path, default=Path.home() / ".cache" / "plurel-distribution")
+    parser.add_argument("--permutations", type=int, default=20_000)
+    parser.add_argument("--recorded", action="store_true", help="make no database: compare what the parquet holds")
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Measures, compares, prints; returns the exit code."""
+    args = parse_args(argv)
+    matplotlib.use("agg")
+    record = args.results / f"{args.prior}.parquet"
+    with user_errors():
+        if args.recorded:
+            measured = pd.read_parquet(record)
+        else:
+            args.results.mkdir(parents=True, exist_ok=True)
+            peer = measure_all("peer", peer_databases(args.prior, range(*args.seeds), args.peer_cache))
+            ours = measure_all("ours", our_databases(args.prior, range(*args.ours)))
+            measured = pd.concat([ours, peer], ignore_index=True)
+            measured.to_parquet(record, compression="zstd", index=False)
+        table = compare(measured, args.permutations)
+        table.to_csv(record.with_suffix(".csv"), index=False, float_format="%.4g")
+        draw(measured, table, record.with_suffix(".png"))
+        print(table.to_string(index=False, float_format=lambda x: f"{x:.4g}"))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
