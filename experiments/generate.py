@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import Executor
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import hydra
@@ -11,6 +13,8 @@ from tqdm import tqdm
 
 import plurel
 from experiments.errors import user_errors
+from plurel.corpus_record import check_writable
+from plurel.executors import RayExecutor
 
 
 def prior_from(cfg: DictConfig) -> plurel.Config:
@@ -38,21 +42,31 @@ def write_reports(path: Path, prior: plurel.Config, folders: Sequence[Path]) -> 
             plurel.describe(folder, page, dataset=plurel.SyntheticDataset(seed, prior))
 
 
+def executor_of(cfg: DictConfig) -> AbstractContextManager[Executor | None]:
+    """What makes the databases in place of `workers` local processes, if anything."""
+    if cfg.cluster.kind == "ray":
+        return RayExecutor(cfg.cluster.address, cfg.workers)
+    return nullcontext()
+
+
 @hydra.main(version_base="1.3", config_path="../conf", config_name="generate")
 def main(cfg: DictConfig) -> None:
+    corpus = cfg.corpus
     with user_errors():
-        prior = prior_from(cfg.prior)
-        folders = generate(
-            Path(cfg.corpus.path),
-            prior,
-            count=cfg.corpus.size,
-            first_seed=cfg.corpus.first_seed,
-            max_fkeys=cfg.corpus.max_fkeys,
-            workers=cfg.workers,
-        )
+        if corpus.remake is None:
+            prior = prior_from(cfg.prior)
+            check_writable(Path(corpus.path))
+            seeds = plurel.pretraining_seeds(prior, corpus.size, start=corpus.first_seed, max_fkeys=corpus.max_fkeys)
+        else:
+            prior, seeds = plurel.corpus_recipe(corpus.remake)
+        part = (corpus.part, corpus.parts)
+        with executor_of(cfg) as executor:
+            folders = plurel.generate_corpus(
+                corpus.path, seeds, prior, workers=cfg.workers, executor=executor, part=part
+            )
         if cfg.report:
-            write_reports(Path(cfg.corpus.path), prior, folders)
-        print(f"{len(folders)} databases in {cfg.corpus.path}")
+            write_reports(Path(corpus.path), prior, folders)
+        print(f"{len(folders)} databases in {corpus.path}")
 
 
 if __name__ == "__main__":

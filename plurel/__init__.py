@@ -11,7 +11,7 @@ from plurel.errors import PlurelError
 from plurel.schema import max_foreign_keys, pretraining_seeds
 
 if TYPE_CHECKING:
-    from plurel.corpus import generate_corpus, load_corpus
+    from plurel.corpus import corpus_recipe, generate_corpus, load_corpus
     from plurel.database import SyntheticDataset
     from plurel.description.page import describe
     from plurel.description.schema_svg import draw_schema
@@ -31,6 +31,7 @@ __all__ = [
     "PlurelError",
     "SCMParams",
     "SyntheticDataset",
+    "corpus_recipe",
     "describe",
     "draw_schema",
     "generate_corpus",
@@ -48,6 +49,7 @@ __all__ = [
 # relbench takes over a second to import; a prior needs none of it.
 _LAZY = {
     "SyntheticDataset": "database",
+    "corpus_recipe": "corpus",
     "describe": "description.page",
     "draw_schema": "description.schema_svg",
     "generate_corpus": "corpus",

@@ -1,30 +1,26 @@
 """A corpus: one RelBench-3 folder per seed, and corpus.yaml, from which anyone makes it again.
 
 <corpus>/
-  corpus.yaml        format version, package version, prior and its hash, name, seeds
+  corpus.yaml        see plurel.corpus_record
+  schema.sql         of a prior with a schema file, its copy
   <name>-<seed>/     see plurel.exports.relbench_folder
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from importlib import metadata
-from multiprocessing import get_context
+from concurrent.futures import Executor, as_completed
 from pathlib import Path
-from typing import Any
 
-import yaml
 from tqdm import tqdm
 
 from plurel.config import Config
+from plurel.corpus_record import RECORD, CorpusRecord, check_writable
 from plurel.database import SyntheticDataset
 from plurel.errors import PlurelError
+from plurel.executors import local_processes
 from plurel.exports.relbench_folder import VERSION, damage, identity, write_folder
-from plurel.files import replacing
 from plurel.random_streams import checked_seed
-
-RECORD = "corpus.yaml"
 
 
 def generate_corpus(
@@ -33,15 +29,27 @@ def generate_corpus(
     config: Config | None = None,
     workers: int = 1,
     *,
+    executor: Executor | None = None,
+    part: tuple[int, int] = (0, 1),
     progress: bool = True,
 ) -> list[Path]:
     """Makes the databases of `seeds` below `path` and returns their folders, in the order of the seeds.
 
     Whole folders are kept, damaged or half-written ones made again; a corpus may be extended by further seeds. The
-    bytes of a folder depend on the prior and its seed alone. One call at a time may write to a corpus.
+    bytes of a folder depend on the prior and its seed alone.
+
+    Args:
+        path: the corpus; one call at a time may write to it, unless several have parts of the same seeds.
+        seeds: of the databases, any whole numbers from 0 on.
+        config: the prior; None: Config().
+        workers: processes of this machine.
+        executor: makes the databases in place of `workers`, such as plurel.executors.RayExecutor.
+        part: (i, n): only every n-th database, from the i-th on, for n calls that share the work.
+        progress: show a bar with databases and cells a second, and the time left.
 
     Raises:
-        PlurelError: if seeds repeat or are negative, or `path` holds a corpus of another prior or version.
+        PlurelError: if seeds repeat or are negative, `path` cannot be written to or holds a corpus of another prior or
+            version.
     """
     path, config = Path(path), Config() if config is None else config
     seeds = [checked_seed(seed) for seed in seeds]
@@ -50,11 +58,22 @@ def generate_corpus(
         raise PlurelError(f"seeds of a corpus must be distinct; {twice} is there {seeds.count(twice)} times")
     if workers < 1:
         raise PlurelError(f"workers must be at least 1, got {workers}")
-    folders = {seed: path / f"{config.name}-{seed}" for seed in seeds}
+    first, step = part
+    if not 0 <= first < step:
+        raise PlurelError(f"part {first} of {step} parts is not there; parts are 0, ..., parts - 1")
     _record(path, config, seeds)
-    todo = [seed for seed in seeds if damage(folders[seed], identity(config, seed)) is not None]
-    with tqdm(total=len(seeds), initial=len(seeds) - len(todo), desc=path.name, unit="db", disable=not progress) as bar:
-        for _ in _make_all(todo, folders, config, workers):
+    folders = {seed: path / f"{config.name}-{seed}" for seed in seeds[first::step]}
+    todo = [
+        seed
+        for seed, folder in tqdm(folders.items(), desc="checking", unit="db", leave=False, disable=not progress)
+        if damage(folder, identity(config, seed)) is not None
+    ]
+    whole = len(folders) - len(todo)
+    with tqdm(total=len(folders), initial=whole, desc=path.name, unit="db", disable=not progress) as bar:
+        cells = 0
+        for made in _make_all(todo, folders, config, workers, executor):
+            cells += made
+            bar.set_postfix_str(f"{cells / bar.format_dict['elapsed']:,.0f} cells/s", refresh=False)
             bar.update()
     return list(folders.values())
 
@@ -65,76 +84,65 @@ def load_corpus(path: str | Path) -> list[Path]:
     Raises:
         PlurelError: if there is no corpus, or a database is missing, incomplete or altered, naming the file.
     """
-    record = _read_record(Path(path))
-    if record is None:
-        raise PlurelError(f"{path} holds no {RECORD}; make a corpus with plurel.generate_corpus")
-    if record["version"] != VERSION:
-        raise PlurelError(f"{path} holds a corpus of version {record['version']}, not {VERSION}; generate it again")
-    folders = [Path(path) / f"{record['name']}-{seed}" for seed in record["seeds"]]
-    for seed, folder in zip(record["seeds"], folders, strict=True):
-        problem = damage(folder, {"version": VERSION, "prior_hash": record["prior_hash"], "seed": seed})
+    record = _read(Path(path))
+    record.check_version()
+    folders = [Path(path) / f"{record.name}-{seed}" for seed in record.seeds]
+    for seed, folder in zip(record.seeds, folders, strict=True):
+        problem = damage(folder, {"version": VERSION, "prior_hash": record.prior_hash, "seed": seed})
         if problem is not None:
             raise PlurelError(f"{problem}; generate the corpus again, which keeps what is whole")
     return folders
 
 
-def _make_all(todo: Sequence[int], folders: dict[int, Path], config: Config, workers: int) -> Iterator[None]:
-    """Yields once for each database made."""
-    if workers == 1 or len(todo) < 2:
+def corpus_recipe(path: str | Path) -> tuple[Config, list[int]]:
+    """The prior and the seeds of a corpus, from its folder or its corpus.yaml (a schema file's copy lies beside it).
+
+    generate_corpus(elsewhere, seeds, config) makes the same corpus, byte for byte on the same kind of processor.
+
+    Raises:
+        PlurelError: if there is none, it was altered, or another version of the generator made it.
+    """
+    path = Path(path)
+    record = _read(path.parent if path.name == RECORD else path)
+    return record.config(), record.seeds
+
+
+def _read(folder: Path) -> CorpusRecord:
+    record = CorpusRecord.read(folder)
+    if record is None:
+        raise PlurelError(f"{folder} holds no {RECORD}; make a corpus with plurel.generate_corpus")
+    return record
+
+
+def _record(path: Path, config: Config, seeds: list[int]) -> None:
+    """Writes or extends corpus.yaml; refuses a corpus of another prior or version."""
+    previous = CorpusRecord.read(path) if path.is_dir() else None
+    known: list[int] = []
+    if previous is not None:
+        previous.check_same(config)
+        known = previous.seeds
+    check_writable(path)
+    everything = known + [seed for seed in seeds if seed not in set(known)]
+    CorpusRecord.of(path, config, everything).write(config.schema_file)
+
+
+def _make_all(
+    todo: Sequence[int], folders: dict[int, Path], config: Config, workers: int, executor: Executor | None
+) -> Iterator[int]:
+    """Yields the cells of each database when it is made."""
+    if executor is None and (workers == 1 or len(todo) < 2):
         for seed in todo:
             yield _make(seed, folders[seed], config)
         return
-    # spawned, not forked: the caller may run threads
-    pool = ProcessPoolExecutor(min(workers, len(todo)), mp_context=get_context("spawn"))
+    pool = executor or local_processes(min(workers, len(todo)))
     try:
-        futures = [pool.submit(_make, seed, folders[seed], config) for seed in todo]
-        for future in as_completed(futures):
+        for future in as_completed([pool.submit(_make, seed, folders[seed], config) for seed in todo]):
             yield future.result()
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        if executor is None:
+            pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _make(seed: int, folder: Path, config: Config) -> None:
-    write_folder(SyntheticDataset(seed, config), folder)
-
-
-def _record(path: Path, config: Config, seeds: Sequence[int]) -> None:
-    """Writes or extends corpus.yaml; refuses a corpus of another prior or version."""
-    known: list[int] = []
-    previous = _read_record(path)
-    if previous is not None:
-        if previous["prior_hash"] != config.hash() or previous["version"] != VERSION:
-            raise PlurelError(
-                f"{path} holds a corpus of prior {previous['name']} ({previous['prior_hash']}, version "
-                f"{previous['version']}), not {config.name} ({config.hash()}, version {VERSION}); choose another path"
-            )
-        known = previous["seeds"]
-    everything = known + [seed for seed in seeds if seed not in set(known)]
-    content = {
-        "version": VERSION,
-        "package": _package_version(),
-        "name": config.name,
-        "prior_hash": config.hash(),
-        "prior": config.to_dict(),
-        "seeds": everything,
-    }
-    with replacing(path / RECORD) as temporary:
-        temporary.write_text(yaml.safe_dump(content, sort_keys=False, default_flow_style=None))
-
-
-def _package_version() -> str:
-    try:
-        return metadata.version("relational-scaling")
-    except metadata.PackageNotFoundError:  # run from a checkout
-        return "not installed"
-
-
-def _read_record(path: Path) -> dict[str, Any] | None:
-    file = path / RECORD
-    if not file.exists():
-        return None
-    try:
-        record = yaml.safe_load(file.read_text())
-        return {key: record[key] for key in ("version", "name", "prior_hash")} | {"seeds": list(record["seeds"])}
-    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError) as error:
-        raise PlurelError(f"{file} is damaged ({str(error).splitlines()[0]}); delete the corpus or mend it") from error
+def _make(seed: int, folder: Path, config: Config) -> int:
+    db = write_folder(SyntheticDataset(seed, config), folder)
+    return sum(table.df.size for table in db.table_dict.values())

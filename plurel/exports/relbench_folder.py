@@ -39,8 +39,9 @@ def identity(config: Config, seed: int) -> dict[str, Any]:
     return {"version": VERSION, "prior_hash": config.hash(), "seed": seed}
 
 
-def write_folder(dataset: SyntheticDataset, path: Path) -> None:
-    """Writes the dataset's folder; `path` appears only when it is complete, and replaces what was there."""
+def write_folder(dataset: SyntheticDataset, path: Path) -> Database:
+    """Writes the dataset's folder and returns its database; `path` appears only when it is complete, and replaces what
+    was there."""
     db = dataset.make_db()
     temporary = temporary_of(path)
     shutil.rmtree(temporary, ignore_errors=True)  # left by a killed process
@@ -62,6 +63,7 @@ def write_folder(dataset: SyntheticDataset, path: Path) -> None:
         os.replace(temporary, path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+    return db
 
 
 def damage(path: Path, expected: dict[str, Any] | None = None) -> str | None:
