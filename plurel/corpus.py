@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, as_completed
 from pathlib import Path
@@ -70,10 +71,10 @@ def generate_corpus(
     ]
     whole = len(folders) - len(todo)
     with tqdm(total=len(folders), initial=whole, desc=path.name, unit="db", disable=not progress) as bar:
-        cells = 0
+        cells, start = 0, time.perf_counter()
         for made in _make_all(todo, folders, config, workers, executor):
             cells += made
-            bar.set_postfix_str(f"{cells / bar.format_dict['elapsed']:,.0f} cells/s", refresh=False)
+            bar.set_postfix_str(f"{cells / (time.perf_counter() - start):,.0f} cells/s", refresh=False)
             bar.update()
     return list(folders.values())
 

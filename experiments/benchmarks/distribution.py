@@ -1,12 +1,12 @@
 """Our databases beside the published generator's (PyPI plurel 1.1.0): are they draws from one distribution?
 
-    python -m experiments.benchmarks.distribution --prior main [--seeds 1 61] [--ours 1 121] [--peer-cache DIR]
-    python -m experiments.benchmarks.distribution --prior main --recorded
+    python -m experiments.benchmarks.distribution --prior main [--measure peer ours] [--peer-seeds 1 61] [--seeds 1 81]
+    python -m experiments.benchmarks.distribution --prior main --measure        # table and figure from the record alone
 
-The published databases are made once, into DIR, by the peer's own Python (some 10 s of CPU each; interrupted, it goes
-on where it stopped). Every database is measured by database_statistics, and the two samples are compared by two_samples
-with the database as the unit. Writes <prior>.parquet (side, seed, statistic, value), <prior>.csv (the table) and
-<prior>.png to experiments/results/distribution/; --recorded makes table and figure again from the parquet alone.
+The published databases are made once, into --peer-cache, by the peer's own Python (some 10 s of CPU each; interrupted,
+it goes on where it stopped). Every database is measured by database_statistics, and the two samples are compared by
+two_samples with the database as the unit. Writes <prior>.parquet (side, seed, statistic, value), <prior>.csv (the
+table) and <prior>.png to experiments/results/distribution/; a side that is not measured keeps its rows.
 """
 
 from __future__ import annotations
@@ -70,6 +70,16 @@ def measure_all(side: str, databases: Iterator[tuple[int, Database]]) -> pd.Data
     return pd.concat(frames)[["side", "seed", "statistic", "value"]].astype({"value": np.float32})
 
 
+def put(record: Path, side: str, measured: pd.DataFrame) -> None:
+    """Puts the rows of one side into the record, in place of its earlier ones."""
+    record.parent.mkdir(parents=True, exist_ok=True)
+    if record.exists():
+        others = pd.read_parquet(record)
+        measured = pd.concat([others[others["side"] != side], measured])
+    measured = measured.sort_values(["side", "seed", "statistic"], kind="stable")
+    measured.to_parquet(record, compression="zstd", index=False)
+
+
 def draw(measured: pd.DataFrame, table: pd.DataFrame, path: Path) -> None:
     """Distribution functions of both sides, a panel a statistic; each database weighs the same."""
     columns = 5
@@ -101,13 +111,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--prior", choices=("main", "paper"), required=True)
-    parser.add_argument(
-        "--seeds", type=int, nargs=2, default=(1, 61), metavar=("A", "B"), help="the peer's: A ... B - 1"
-    )
-    parser.add_argument("--ours", type=int, nargs=2, default=(1, 121), metavar=("A", "B"))
+    parser.add_argument("--measure", nargs="*", choices=("peer", "ours"), default=("peer", "ours"))
+    parser.add_argument("--peer-seeds", type=int, nargs=2, default=(1, 61), metavar=("A", "B"), help="A, ..., B - 1")
+    parser.add_argument("--seeds", type=int, nargs=2, default=(1, 81), metavar=("A", "B"), help="ours")
     parser.add_argument("--peer-cache", type=Path, default=Path.home() / ".cache" / "plurel-distribution")
     parser.add_argument("--permutations", type=int, default=20_000)
-    parser.add_argument("--recorded", action="store_true", help="make no database: compare what the parquet holds")
     parser.add_argument("--results", type=Path, default=RESULTS)
     return parser.parse_args(argv)
 
@@ -118,14 +126,15 @@ def main(argv: list[str] | None = None) -> int:
     matplotlib.use("agg")
     record = args.results / f"{args.prior}.parquet"
     with user_errors():
-        if args.recorded:
-            measured = pd.read_parquet(record)
-        else:
-            args.results.mkdir(parents=True, exist_ok=True)
-            peer = measure_all("peer", peer_databases(args.prior, range(*args.seeds), args.peer_cache))
-            ours = measure_all("ours", our_databases(args.prior, range(*args.ours)))
-            measured = pd.concat([ours, peer], ignore_index=True)
-            measured.to_parquet(record, compression="zstd", index=False)
+        for side in args.measure:
+            if side == "peer":
+                databases = peer_databases(args.prior, range(*args.peer_seeds), args.peer_cache)
+            else:
+                databases = our_databases(args.prior, range(*args.seeds))
+            put(record, side, measure_all(side, databases))
+        measured = pd.read_parquet(record)
+        if measured["side"].nunique() < 2:
+            return 0
         table = compare(measured, args.permutations)
         table.to_csv(record.with_suffix(".csv"), index=False, float_format="%.4g")
         draw(measured, table, record.with_suffix(".png"))
