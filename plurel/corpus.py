@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Executor, as_completed
+from concurrent.futures import Executor, Future, as_completed
 from pathlib import Path
 
 from tqdm import tqdm
@@ -64,16 +64,13 @@ def generate_corpus(
         raise PlurelError(f"part {first} of {step} parts is not there; parts are 0, ..., parts - 1")
     _record(path, config, seeds)
     folders = {seed: path / f"{config.name}-{seed}" for seed in seeds[first::step]}
-    todo = [
-        seed
-        for seed, folder in tqdm(folders.items(), desc="checking", unit="db", leave=False, disable=not progress)
-        if damage(folder, identity(config, seed)) is not None
-    ]
+    todo = [seed for seed, folder in folders.items() if damage(folder, identity(config, seed)) is not None]
+    made = _make_all(todo, folders, config, workers, executor)  # before the bar, which starts a thread
     whole = len(folders) - len(todo)
     with tqdm(total=len(folders), initial=whole, desc=path.name, unit="db", disable=not progress) as bar:
         cells, start = 0, time.perf_counter()
-        for made in _make_all(todo, folders, config, workers, executor):
-            cells += made
+        for cells_of_database in made:
+            cells += cells_of_database
             bar.set_postfix_str(f"{cells / (time.perf_counter() - start):,.0f} cells/s", refresh=False)
             bar.update()
     return list(folders.values())
@@ -130,18 +127,21 @@ def _record(path: Path, config: Config, seeds: list[int]) -> None:
 def _make_all(
     todo: Sequence[int], folders: dict[int, Path], config: Config, workers: int, executor: Executor | None
 ) -> Iterator[int]:
-    """Yields the cells of each database when it is made."""
+    """Starts the workers, and yields the cells of each database when it is made."""
     if executor is None and (workers == 1 or len(todo) < 2):
-        for seed in todo:
-            yield _make(seed, folders[seed], config)
-        return
+        return (_make(seed, folders[seed], config) for seed in todo)
     pool = executor or local_processes(min(workers, len(todo)))
+    futures = [pool.submit(_make, seed, folders[seed], config) for seed in todo]
+    return _results(futures, None if pool is executor else pool)
+
+
+def _results(futures: Sequence[Future], own_pool: Executor | None) -> Iterator[int]:
     try:
-        for future in as_completed([pool.submit(_make, seed, folders[seed], config) for seed in todo]):
+        for future in as_completed(futures):
             yield future.result()
     finally:
-        if executor is None:
-            pool.shutdown(wait=True, cancel_futures=True)
+        if own_pool is not None:
+            own_pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _make(seed: int, folder: Path, config: Config) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
@@ -14,8 +15,15 @@ from plurel.errors import PlurelError
 
 def local_processes(workers: int) -> ProcessPoolExecutor:
     """That many processes of this machine, which end with this one, even if it is killed."""
-    # spawned, not forked: the caller may run threads
-    return ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_end_with_parent)
+    return ProcessPoolExecutor(workers, mp_context=get_context(_start_method()), initializer=_end_with_parent)
+
+
+def _start_method() -> str:
+    """A forked worker has all imports at once, a spawned one takes seconds; but a fork beside threads may hang.
+
+    macOS runs threads of its own.
+    """
+    return "fork" if sys.platform == "linux" and threading.active_count() == 1 else "spawn"
 
 
 def _end_with_parent() -> None:

@@ -12,6 +12,7 @@ table) and <prior>.png to experiments/results/distribution/; a side that is not 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import subprocess
 import sys
@@ -34,6 +35,15 @@ from plurel.keys import open_database
 
 RESULTS = Path(__file__).resolve().parents[1] / "results" / "distribution"
 PEER_SCRIPT = Path(__file__).with_name("distribution_peer.py")
+# of both sides; a published database of the full size takes 10 to 20 s, and `main` has been compared at it
+SIZES: dict[str, dict[str, list[int]]] = {
+    "main": {},
+    "paper": {
+        "num_tables_choices": [3, 8],
+        "num_rows_entity_table_choices": [100, 200],
+        "num_rows_activity_table_choices": [400, 1000],
+    },
+}
 COLOURS = {"ours": "#0072b2", "peer": "#d55e00"}
 NAMES = {"ours": "ours", "peer": "plurel 1.1.0"}
 
@@ -47,7 +57,16 @@ def peer_databases(prior: str, seeds: range, cache: Path) -> Iterator[tuple[int,
     python = PEERS_HOME / "venv" / "bin" / "python"
     if not python.exists():
         raise ExperimentError(f"{python} is not there; install the published package by shared/peers/setup.sh")
-    command = [str(python), str(PEER_SCRIPT), "--prior", prior, "--out", str(cache)]
+    command = [
+        str(python),
+        str(PEER_SCRIPT),
+        "--prior",
+        prior,
+        "--sizes",
+        json.dumps(SIZES[prior]),
+        "--out",
+        str(cache),
+    ]
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}  # its plurel, not ours
     subprocess.run([*command, "--seeds", str(seeds.start), str(seeds.stop)], check=True, env=environment)
     folders = {seed: cache / prior / f"plurel-{seed}" for seed in seeds}
@@ -59,7 +78,9 @@ def peer_databases(prior: str, seeds: range, cache: Path) -> Iterator[tuple[int,
 
 def our_databases(prior: str, seeds: range) -> Iterator[tuple[int, Database]]:
     """Ours, by seed."""
-    config = Config.preset(prior)
+    tree = Config.preset(prior).to_dict()
+    tree["database_params"] |= {name: {"kind": "range", "value": bounds} for name, bounds in SIZES[prior].items()}
+    config = Config.from_dict(tree)
     for seed in tqdm(seeds, desc="ours", unit="db"):
         yield seed, SyntheticDataset(seed, config).make_db()
 

@@ -1,7 +1,7 @@
 """Databases of the published generator, as RelBench-3 folders without tasks; experiments.benchmarks.distribution reads
 them. Run by the Python of the published package (1.1.0), not by ours:
 
-    PEERS_HOME/venv/bin/python experiments/benchmarks/distribution_peer.py --prior paper --seeds 1 61 --out DIR
+    PEERS_HOME/venv/bin/python experiments/benchmarks/distribution_peer.py --prior main --seeds 1 61 --out DIR
 
 `main` is its default. `paper` is its closest to the paper's section 3: every choice added since is pinned, and, as it
 has no option for them, the scales of its activations are set to 1 and its noise drawn from the paper's five shapes.
@@ -16,6 +16,7 @@ import os
 os.environ["OMP_NUM_THREADS"] = os.environ["TQDM_DISABLE"] = "1"
 
 import argparse
+import json
 import shutil
 import sys
 import time
@@ -49,7 +50,12 @@ class NoiseShapes:
         return second
 
 
-def paper():
+def main_prior(sizes):
+    """The package's default; `sizes` replaces ranges of its DatabaseParams."""
+    return Config(database_params=DatabaseParams(**sizes))
+
+
+def paper_prior(sizes):
     """The paper's prior in the published package's terms."""
     draw = transforms.MLP.__init__
 
@@ -60,7 +66,7 @@ def paper():
     transforms.MLP.__init__ = draw_without_scales
     shapes = NoiseShapes()
     return Config(
-        database_params=DatabaseParams(col_transform_choices=only("identity")),
+        database_params=DatabaseParams(col_transform_choices=only("identity"), **sizes),
         scm_params=SCMParams(
             scm_layout_choices=only("ErdosRenyi", "BarabasiAlbert", "RandomTree", "ReverseRandomTree", "Layered"),
             activation_choices=only(F.relu, F.elu, F.selu, F.silu, F.softsign, F.tanh),
@@ -76,6 +82,9 @@ def paper():
         ),
         dag_params=DAGParams(edge_weight_dist_choices=only("gaussian")),
     )
+
+
+PRIORS = {"main": main_prior, "paper": paper_prior}
 
 
 def make(seed, config, folder):
@@ -109,14 +118,16 @@ def make(seed, config, folder):
 def main():
     """Makes what is missing; one line per database."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--prior", choices=("main", "paper"), required=True)
+    parser.add_argument("--prior", choices=PRIORS, required=True)
     parser.add_argument("--seeds", type=int, nargs=2, required=True, metavar=("A", "B"), help="A, ..., B - 1; A > 0")
+    parser.add_argument("--sizes", type=json.loads, default={}, help='such as {"num_tables_choices": [3, 8]}')
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
     if not 0 < args.seeds[0] < args.seeds[1]:
         parser.error("--seeds A B needs 0 < A < B: the package does not seed its graphs with 0")
     torch.set_num_threads(1)
-    config = paper() if args.prior == "paper" else Config()
+    sizes = {name: Choices(kind="range", value=bounds) for name, bounds in args.sizes.items()}
+    config = PRIORS[args.prior](sizes)
     for seed in range(*args.seeds):
         folder = args.out / args.prior / f"plurel-{seed}"
         if folder.is_dir():

@@ -46,6 +46,20 @@ def test_every_prior_builds(prior: str) -> None:
     assert isinstance(prior_from(composed("generate", f"prior={prior}").prior), plurel.Config)
 
 
+@pytest.mark.parametrize("cluster", names("cluster"))
+def test_every_cluster_composes(cluster: str) -> None:
+    if cluster in ("jobs", "slurm"):
+        pytest.importorskip("hydra_plugins.hydra_submitit_launcher", reason="needs the extra `cluster`")
+    overrides = [f"cluster={cluster}", "corpus.path=x", "corpus.parts=3", "workers=4"]
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = compose("generate", overrides, return_hydra_config=True)
+    assert cfg.cluster.kind == ("ray" if cluster == "ray" else "local")
+    if cluster in ("jobs", "slurm"):
+        assert cfg.hydra.launcher._target_.endswith("SlurmLauncher" if cluster == "slurm" else "LocalLauncher")
+        assert cfg.hydra.sweeper.params["corpus.part"] == "range(0,3)"
+        assert cfg.hydra.launcher.cpus_per_task == 4
+
+
 @pytest.mark.parametrize("train", names("train"))
 def test_every_training_is_valid(train: str) -> None:
     check_config(composed("scaling", f"train={train}", "grid.tokens=[500000000,1000000000]"))
