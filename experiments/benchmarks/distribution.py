@@ -68,7 +68,7 @@ def peer_databases(prior: str, seeds: range, cache: Path) -> Iterator[tuple[int,
         str(cache),
     ]
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}  # its plurel, not ours
-    subprocess.run([*command, "--seeds", str(seeds.start), str(seeds.stop)], check=True, env=environment)
+    subprocess.run(command, check=True, env=environment)
     folders = {seed: cache / prior / f"plurel-{seed}" for seed in seeds}
     made = {seed: folder for seed, folder in folders.items() if not (folder / "failed.txt").exists()}
     print(f"peer: {len(made)} of {len(seeds)} seeds make a database", flush=True)
