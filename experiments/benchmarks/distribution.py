@@ -52,23 +52,16 @@ def peer_databases(prior: str, seeds: range, cache: Path) -> Iterator[tuple[int,
     """The published generator's, made where they are not there yet; seeds that it cannot make are left out.
 
     Raises:
-        ExperimentError: if the peer is not installed.
+        ExperimentError: if the peer is not installed, or stops.
     """
     python = PEERS_HOME / "venv" / "bin" / "python"
     if not python.exists():
         raise ExperimentError(f"{python} is not there; install the published package by shared/peers/setup.sh")
-    command = [
-        str(python),
-        str(PEER_SCRIPT),
-        "--prior",
-        prior,
-        "--sizes",
-        json.dumps(SIZES[prior]),
-        "--out",
-        str(cache),
-    ]
+    command = [str(python), str(PEER_SCRIPT), "--prior", prior, "--out", str(cache)]
+    command += ["--sizes", json.dumps(SIZES[prior]), "--seeds", str(seeds.start), str(seeds.stop)]
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}  # its plurel, not ours
-    subprocess.run(command, check=True, env=environment)
+    if subprocess.run(command, env=environment).returncode:
+        raise ExperimentError("the published generator stopped; its own message is above")
     folders = {seed: cache / prior / f"plurel-{seed}" for seed in seeds}
     made = {seed: folder for seed, folder in folders.items() if not (folder / "failed.txt").exists()}
     print(f"peer: {len(made)} of {len(seeds)} seeds make a database", flush=True)
