@@ -13,10 +13,12 @@ from relbench.base import Database
 
 from plurel.column_kinds import Kind
 from plurel.errors import PlurelError
-from plurel.exports.declared import declared_frames, declared_statement
-from plurel.exports.sql_tables import check_database, create_statement, quoted, sql_frame
+from plurel.exports.declared import declared_frames
+from plurel.exports.sql_tables import check_database, create_statement, sql_frame
 from plurel.files import replacing
 from plurel.keys import ForeignKey, open_database, parent_rows, reference_graph
+from plurel.sql import ddl
+from plurel.sql.ddl import quoted
 from plurel.sql.schema import SqlSchema
 
 _TYPES: dict[Kind, str] = {
@@ -52,7 +54,7 @@ def to_duckdb(db: Database | str | Path, path: str | Path, schema: SqlSchema | N
             connection.execute(
                 create_statement(name, db.table_dict[name], frame, db, _TYPES)
                 if schema is None
-                else declared_statement(schema.table(name))
+                else ddl.create_statement(schema.table(name))
             )
             for rows in batches[name]:
                 _insert(connection, name, frame if rows is None else frame.iloc[rows])
