@@ -62,12 +62,7 @@ def to_cells(
     elif kind == "uuid":
         cells = pd.Series([str(uuid.UUID(bytes=rng.bytes(16), version=4)) for _ in values.data])
     elif kind == "geometry":
-        cells = pd.Series(
-            [
-                f"POINT ({x:.3f} {y:.3f})"
-                for x, y in zip(_shares(values) * 360 - 180, rng.uniform(-90, 90, len(values.data)), strict=True)
-            ]
-        )
+        cells = pd.Series(_points(_shares(values), rng))
     elif kind == "interval":
         cells = pd.Series(np.round(_shares(values) ** 2 * rng.uniform(3600, 30 * 86400)))
     else:
@@ -113,6 +108,12 @@ def _times(column: Column, shares: Array, window: tuple[pd.Timestamp, pd.Timesta
         low, high = max(low, start), min(high, end)
     numbers = at_most(low + shares * (high - low), column)
     return np.clip(numbers, at_least(low, column), at_most(high, column))
+
+
+def _points(shares: Array, rng: np.random.Generator) -> list[str]:
+    """Points on earth in WKT: longitude by the values' ranks, any latitude."""
+    places = zip(shares * 360 - 180, rng.uniform(-90, 90, len(shares)), strict=True)
+    return [f"POINT ({longitude:.3f} {latitude:.3f})" for longitude, latitude in places]
 
 
 def _options(column: Column, count: int, rng: np.random.Generator) -> list[object]:

@@ -65,11 +65,12 @@ def constrained(
 
 def of_column(check: exp.Expression, column: exp.Identifier) -> exp.Expression:
     """The CHECK of a domain, which speaks of VALUE, as one of a column."""
-    return check.transform(
-        lambda node: (
-            exp.column(column.copy()) if isinstance(node, exp.Column) and node.name.upper() == "VALUE" else node
-        )
-    )
+
+    def named(node: exp.Expression) -> exp.Expression:
+        is_value = isinstance(node, exp.Column) and node.name.upper() == "VALUE"
+        return exp.column(column.copy()) if is_value else node
+
+    return check.transform(named)
 
 
 def _of_its_type(column: Column, where: str) -> Column:
@@ -101,10 +102,7 @@ class _Reader:
             return both(self._by_name, *parts) if isinstance(node, exp.And) != is_negated else either(*parts)
         if isinstance(node, exp.Between):
             low, high = ("<", ">") if is_negated else (">=", "<=")
-            bounds = (
-                self._compared(node.this, low, node.args["low"]),
-                self._compared(node.this, high, node.args["high"]),
-            )
+            bounds = [self._compared(node.this, op, node.args[end]) for op, end in ((low, "low"), (high, "high"))]
             return either(*bounds) if is_negated else both(self._by_name, *bounds)
         if isinstance(node, exp.In) and node.expressions:
             return self._among(node.this, node.expressions, is_negated)
@@ -252,9 +250,9 @@ class _Reader:
 
     def _not_understood(self) -> PlurelError:
         return PlurelError(
-            f"{self._where}: no values can be made for CHECK ({self._condition.sql()}); understood are comparisons of a "
-            "column or its length with a constant (also IN, BETWEEN, IS NULL), <, <=, >, >= and <> of two columns of "
-            "numbers or times, and AND, OR and NOT of these"
+            f"{self._where}: no values can be made for CHECK ({self._condition.sql()}); understood are comparisons "
+            "of a column or its length with a constant (also IN, BETWEEN, IS NULL), <, <=, >, >= and <> of two "
+            "columns of numbers or times, and AND, OR and NOT of these"
         )
 
 

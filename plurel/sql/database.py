@@ -20,7 +20,7 @@ from plurel.sql.keys import capacity_of, key_frame
 from plurel.sql.links import Links, draw_late, draw_links
 from plurel.sql.plan import TablePlan, key_columns, plan_tables
 from plurel.sql.repair import repair
-from plurel.sql.schema import SqlSchema
+from plurel.sql.schema import ForeignKey, SqlSchema
 
 LinkDraw = Callable[[str, TableSchema, TableSchema], np.ndarray]
 
@@ -53,22 +53,19 @@ def _linked(
     frames: dict[str, pd.DataFrame] = {}
     links: dict[str, Links] = {}
 
-    def drawn(plan: TablePlan):
-        def of_key(key, parents, children):
-            sides = (
-                TableSchema(plan.table.name, children, 0, {}, False),
-                TableSchema(key.parent, parents, 0, {}, False),
-            )
-            return draw("_".join(key.columns), *sides)
-
-        return of_key
+    def of(plan: TablePlan) -> Callable[[ForeignKey, int, int], np.ndarray]:
+        return lambda key, parents, children: draw(
+            "_".join(key.columns),
+            TableSchema(plan.table.name, children, 0, {}, False),
+            TableSchema(key.parent, parents, 0, {}, False),
+        )
 
     for plan in plans:
         name = plan.table.name
-        links[name], sizes[name] = draw_links(plan, sizes, frames, drawn(plan), seed)
+        links[name], sizes[name] = draw_links(plan, sizes, frames, of(plan), seed)
         frames[name] = key_frame(plan.table, links[name], frames, plan.own_keys, sizes[name])
     for plan in plans:
-        links[plan.table.name] |= draw_late(plan, sizes, drawn(plan), stream(seed, "sql late links", plan.table.name))
+        links[plan.table.name] |= draw_late(plan, sizes, of(plan), stream(seed, "sql late links", plan.table.name))
     return links, frames, sizes
 
 
@@ -107,9 +104,9 @@ def _cells(
     missing_rate = config.database_params.column_nan_perc_choices.draw(rng)
     counters, span = _counters(plan, keys), (window.start, window.end)
     cells = {}
-    for column, column_values in zip(plan.features, values, strict=False):
+    for column, node in zip(plan.features, values, strict=False):
         distinct = counters.get(column.name)
-        cells[column.name] = to_cells(column, column_values, span, missing_rate, distinct, plan.table.name, rng)
+        cells[column.name] = to_cells(column, node, span, missing_rate, distinct, plan.table.name, rng)
     if plan.time is not None:
         cells[plan.time.name] = time_cells(plan.time, np.linspace(0, 1, len(keys)), span)
     return cells

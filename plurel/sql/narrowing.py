@@ -27,10 +27,8 @@ def narrowed(schema: SqlSchema) -> SqlSchema:
                     parent = tables[key.parent]
                     column = _narrower(parent.column(other), tables[table.name].column(own))
                     if not capacity_of(column):
-                        raise PlurelError(
-                            f"{schema.source}: table {table.name}, foreign key ({', '.join(key.columns)}): column {own} "
-                            f"and {key.parent} ({other}) have no value in common"
-                        )
+                        where = f"{schema.source}: table {table.name}, foreign key ({', '.join(key.columns)})"
+                        raise PlurelError(f"{where}: column {own} and {key.parent} ({other}) share no value")
                     tables[key.parent] = _with(parent, column)
         if tables == before:
             break
