@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
@@ -49,6 +50,7 @@ def to_duckdb(db: Database | str | Path, path: str | Path, schema: SqlSchema | N
     batches = {name: _batches(db, name) for name in order}
     with replacing(path) as temporary, closing(duckdb.connect(str(temporary))) as connection:
         declared = {} if schema is None else declared_frames(db, schema)
+        schema = None if schema is None else _with_parents_types(schema)
         for name in order:
             frame = sql_frame(db.table_dict[name]) if schema is None else declared[name]
             connection.execute(
@@ -59,6 +61,19 @@ def to_duckdb(db: Database | str | Path, path: str | Path, schema: SqlSchema | N
             for rows in batches[name]:
                 _insert(connection, name, frame if rows is None else frame.iloc[rows])
     return path
+
+
+def _with_parents_types(schema: SqlSchema) -> SqlSchema:
+    """The schema with foreign keys of the type that they refer to: DuckDB joins no SMALLINT to an INTEGER."""
+    tables = {table.name: table for table in schema.tables}
+    for _ in tables:  # a key may refer to a key that refers to a key
+        for name, table in tables.items():
+            for key in table.foreign_keys:
+                types = {own: tables[key.parent].column(other).type
+                         for own, other in zip(key.columns, key.parent_columns, strict=True)}  # fmt: skip
+                table = replace(table, columns=tuple(replace(c, type=types.get(c.name, c.type)) for c in table.columns))
+            tables[name] = table
+    return replace(schema, tables=tuple(tables.values()))
 
 
 def _insert(connection: duckdb.DuckDBPyConnection, name: str, frame: pd.DataFrame) -> None:

@@ -48,7 +48,8 @@ def at_least(numbers: np.ndarray, column: Column, is_strict: bool = False) -> np
     """The column's least number that is not below (or, strictly, above) each of `numbers`."""
     width = step(column)
     if width is None:
-        return np.nextafter(numbers, np.inf) if is_strict else numbers
+        # a float32 must still tell the two apart
+        return numbers + np.maximum(np.abs(numbers) * 1e-6, 1e-9) if is_strict else numbers
     multiples = _steps(numbers, width)
     return (np.floor(multiples) + 1 if is_strict else np.ceil(multiples)) * width
 

@@ -16,7 +16,7 @@ from plurel.sql.checks import constrained, of_column
 from plurel.sql.resolution import nearest, resolved
 from plurel.sql.schema import Column, ForeignKey, SqlSchema, SqlTable
 from plurel.sql.statements import Statement, statements
-from plurel.sql.types import declared_column
+from plurel.sql.types import declared_column, type_name
 
 
 def schema_from_sql(source: str | Path, dialect: str | None = None) -> SqlSchema:
@@ -219,7 +219,7 @@ class _Reader:
 
     def _typed(self, draft: _Draft, item: exp.ColumnDef, where: str) -> Column:
         """The column by its type, with what an enumeration or domain of the schema's own demands."""
-        own = self.own_types.get(_type_name(item.kind))
+        own = self.own_types.get(type_name(item.kind).casefold())
         if own is None:
             return declared_column(item.name, item.kind, where)
         if isinstance(own, tuple):
@@ -230,15 +230,6 @@ class _Reader:
         for check in own.checks:
             draft.checks.append(of_column(check, item.this))
         return replace(base, name=item.name)
-
-
-def _type_name(kind: exp.DataType | None) -> str:
-    if kind is None:
-        return ""
-    own = kind.args.get("kind")
-    return (
-        (kind.sql() if own is None else own if isinstance(own, str) else own.name).split(".")[-1].strip('"').casefold()
-    )
 
 
 def _names(items: list[exp.Expression]) -> tuple[str, ...]:

@@ -50,11 +50,21 @@ def declared_column(name: str, kind: exp.DataType | None, where: str) -> Column:
     """
     if kind is None:
         return Column(name, ColumnType("text"))
-    declared = kind.this.name if isinstance(kind.this, exp.DType) else str(kind.this)
+    declared = type_name(kind)
     if declared in ("ENUM", "SET") and kind.expressions:
         return Column(name, ColumnType("text"), values=tuple(value.name for value in kind.expressions))
     low, high = _BOUNDS.get(declared, (None, None))
     return Column(name, _column_type(kind, declared, where), low=low, high=high)
+
+
+def type_name(kind: exp.DataType | None) -> str:
+    """The last word of a type's name in upper case: of sqlglot's own, or of one that it does not know."""
+    if kind is None:
+        return ""
+    own = kind.args.get("kind")
+    if own is None:
+        return kind.this.name if isinstance(kind.this, exp.DType) else str(kind.this).upper()
+    return (own if isinstance(own, str) else own.name).split(".")[-1].strip('"').upper()
 
 
 def _column_type(kind: exp.DataType, name: str, where: str) -> ColumnType:
@@ -71,9 +81,8 @@ def _column_type(kind: exp.DataType, name: str, where: str) -> ColumnType:
     if name == "BIT" and numbers in ([], [1]):
         return ColumnType("boolean")
     if name not in _KIND_OF:
-        shown = kind.sql() if name == "USERDEFINED" else f"{kind.sql()} ({name})"
         raise PlurelError(
-            f"{where}: no values can be made for type {shown}; known are integers, decimals, reals, texts, booleans, "
+            f"{where}: no values can be made for type {kind.sql()}; known are integers, decimals, reals, texts, booleans, "
             "dates, times, timestamps, intervals, binaries, uuid, json, geometries, arrays, enumerations and domains"
         )
     if _KIND_OF[name] == "decimal":
