@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pandas as pd
 
 from plurel.sql.schema import TIMES, Case, Column, ColumnType, Domain, SqlSchema, SqlTable
+from plurel.sql.statements import SAVED
 
 _INTEGERS = {8: "TINYINT", 16: "SMALLINT", 32: "INTEGER", 64: "BIGINT", 128: "HUGEINT"}
 
@@ -48,9 +49,9 @@ def create_statement(table: SqlTable) -> str:
 
 
 def schema_statements(schema: SqlSchema) -> Iterator[str]:
-    """The CREATE TABLE statements, after a remark that tells the parser the dialect."""
+    """The CREATE TABLE statements, after a remark that the parser knows."""
     for number, table in enumerate(schema.tables):
-        yield ("-- SQL of DuckDB\n" if number == 0 else "") + create_statement(table)
+        yield (f"{SAVED}\n" if number == 0 else "") + create_statement(table)
 
 
 def _case(case: Case, table: SqlTable) -> str:

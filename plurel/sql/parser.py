@@ -24,7 +24,7 @@ def schema_from_sql(source: str | Path, dialect: str | None = None) -> SqlSchema
 
     Args:
         source: the path of a file, or the text itself (which has a semicolon or line break, or starts with CREATE).
-        dialect: postgres, mysql, sqlite or duckdb; None: whichever the text looks like, postgres where nothing tells.
+        dialect: postgres, mysql or sqlite; None: whichever the text looks like, postgres where nothing tells.
 
     Raises:
         PlurelError: for a file that cannot be read, text that is no SQL, no tables, names that are not there, types and

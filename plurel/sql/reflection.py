@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import sqlglot
-from sqlalchemy import create_engine, inspect
+from sqlalchemy import create_engine, inspect, text
 from sqlalchemy.dialects.postgresql import DOMAIN
 from sqlalchemy.engine import Engine
 from sqlalchemy.engine.reflection import Inspector
@@ -22,6 +22,9 @@ from plurel.sql.schema import Column, ForeignKey, SqlSchema, SqlTable
 from plurel.sql.types import declared_column
 
 _DIALECTS = {"postgresql": "postgres", "mysql": "mysql", "mariadb": "mysql", "sqlite": "sqlite", "duckdb": "duckdb"}
+_BASE_TYPES = "SELECT typname, format_type(typbasetype, typtypmod) FROM pg_type WHERE typtype = 'd'"
+_CHILDREN = "SELECT relname FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid"
+_Domains = dict[str, tuple[str, list[str]]]  # base type and checks of each
 
 
 def schema_from_url(url: str) -> SqlSchema:
@@ -46,24 +49,47 @@ def schema_from_url(url: str) -> SqlSchema:
 
 
 def _reflected(engine: Engine, source: str) -> list[SqlTable]:
-    dialect = _DIALECTS.get(engine.dialect.name)
-    if dialect is None:
+    if engine.dialect.name not in _DIALECTS:
         raise PlurelError(f"{source}: databases of {engine.dialect.name} are not read; known: {', '.join(_DIALECTS)}")
     try:
         inspector = inspect(engine)
-        return [_table(name, inspector, engine, dialect, source) for name in inspector.get_table_names()]
+        domains = _domains(engine, inspector)
+        children = _children(engine)
+        names = [name for name in inspector.get_table_names() if name not in children]
+        return [_table(name, inspector, engine, domains, source) for name in names]
     finally:
         engine.dispose()
 
 
-def _table(name: str, inspector: Inspector, engine: Engine, dialect: str, source: str) -> SqlTable:
-    where = f"{source}: table {name}"
+def _domains(engine: Engine, inspector: Inspector) -> _Domains:
+    """Domains of PostgreSQL; SQLAlchemy knows their checks, but no length or precision."""
+    if engine.dialect.name != "postgresql":
+        return {}
+    with engine.connect() as connection:
+        types = dict(connection.execute(text(_BASE_TYPES)).tuples().all())
+    return {d["name"]: (types[d["name"]], [c["check"] for c in d["constraints"]]) for d in inspector.get_domains("*")}
+
+
+def _children(engine: Engine) -> set[str]:
+    """Partitions and tables that inherit, whose rows are those of the table above."""
+    if engine.dialect.name != "postgresql":
+        return set()
+    with engine.connect() as connection:
+        return set(connection.execute(text(_CHILDREN)).scalars())
+
+
+def _condition(sql: str, dialect: str) -> exp.Expression:
+    return sqlglot.parse_one(f"SELECT 1 WHERE {sql}", read=dialect).args["where"].this
+
+
+def _table(name: str, inspector: Inspector, engine: Engine, domains: _Domains, source: str) -> SqlTable:
+    where, dialect = f"{source}: table {name}", _DIALECTS[engine.dialect.name]
     columns, conditions = {}, []
     for item in inspector.get_columns(name):
         if item.get("computed") is None:
-            column = _column(item["name"], item["type"], engine, dialect, where, conditions)
+            column = _column(item["name"], item["type"], engine, domains, where, conditions)
             columns[item["name"].casefold()] = replace(column, nullable=bool(item["nullable"]))
-    conditions += [sqlglot.parse_one(check["sqltext"], read=dialect) for check in inspector.get_check_constraints(name)]
+    conditions += [_condition(check["sqltext"], dialect) for check in inspector.get_check_constraints(name)]
     columns, checks = constrained(columns, conditions, where)
     unique = [tuple(key["column_names"]) for key in inspector.get_unique_constraints(name)]
     # what SQLite makes for UNIQUE itself; get_unique_constraints misses those of types with a length
@@ -80,18 +106,18 @@ def _table(name: str, inspector: Inspector, engine: Engine, dialect: str, source
 
 
 def _column(
-    name: str, kind: TypeEngine, engine: Engine, dialect: str, where: str, conditions: list[exp.Expression]
+    name: str, kind: TypeEngine, engine: Engine, domains: _Domains, where: str, conditions: list[exp.Expression]
 ) -> Column:
     """The column by its type; what a domain of PostgreSQL demands is added to `conditions`."""
-    where_column = f"{where}, column {name}"
+    where_column, dialect = f"{where}, column {name}", _DIALECTS[engine.dialect.name]
     if isinstance(kind, NullType):
         return declared_column(name, None, where_column)
     if isinstance(kind, Enum):
         return replace(declared_column(name, None, where_column), values=tuple(kind.enums))
     if isinstance(kind, DOMAIN):
-        for check in kind.constraints:
-            parsed = sqlglot.parse_one(f"SELECT 1 WHERE {check['check']}", read=dialect).args["where"].this
-            conditions.append(of_column(parsed, exp.to_identifier(name, quoted=True)))
-        return _column(name, kind.data_type, engine, dialect, where, conditions)
+        declared, checks = domains[kind.name]
+        for check in checks:
+            conditions.append(of_column(_condition(check, dialect), exp.to_identifier(name, quoted=True)))
+        return declared_column(name, exp.DataType.build(declared, dialect=dialect, udt=True), where_column)
     parsed = exp.DataType.build(kind.compile(engine.dialect), dialect=dialect, udt=True)
     return declared_column(name, parsed, where_column)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -78,7 +78,7 @@ class Case:
 class Check:
     """A CHECK that no single column can keep by itself: every row meets one of the cases. `sql` is for messages."""
 
-    sql: str
+    sql: str = field(compare=False)
     cases: tuple[Case, ...]
 
     @property

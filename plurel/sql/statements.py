@@ -14,9 +14,10 @@ from sqlglot.tokens import Token, TokenType
 from plurel.errors import PlurelError
 from plurel.sql.resolution import nearest
 
-DIALECTS = ("postgres", "mysql", "sqlite", "duckdb")
+DIALECTS = ("postgres", "mysql", "sqlite")
+SAVED = "-- Schema saved by plurel"  # as the first line; PostgreSQL with the integers of DuckDB
 _MARKS = {
-    "duckdb": ("sql of duckdb",),  # what SqlSchema.save writes
+    "postgres": (SAVED.casefold(),),
     "mysql": ("`", "auto_increment", "engine=", "engine =", "delimiter "),
     "sqlite": ("autoincrement", "pragma ", "without rowid"),
 }
@@ -44,7 +45,7 @@ def statements(text: str, dialect: str | None, source: str) -> Iterator[Statemen
     """What the text declares, in its order.
 
     Args:
-        dialect: postgres, mysql, sqlite or duckdb; None: whichever the text looks like, postgres where nothing tells.
+        dialect: postgres, mysql or sqlite; None: whichever the text looks like, postgres where nothing tells.
 
     Raises:
         PlurelError: for an unknown dialect, or text that is no SQL of it, naming the line.

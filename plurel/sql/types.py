@@ -14,10 +14,12 @@ _INTEGER_BITS = {
     "YEAR": 16,
     "MEDIUMINT": 32,
     "INT": 32,
+    "INTEGER": 32,
     "SERIAL": 32,
     "BIGINT": 64,
     "BIGSERIAL": 64,
     "INT128": 128,
+    "HUGEINT": 128,
 }
 _KINDS = {
     "decimal": "DECIMAL DECIMAL32 DECIMAL64 DECIMAL128 UDECIMAL MONEY SMALLMONEY BIGDECIMAL",
@@ -82,8 +84,9 @@ def _column_type(kind: exp.DataType, name: str, where: str) -> ColumnType:
         return ColumnType("boolean")
     if name not in _KIND_OF:
         raise PlurelError(
-            f"{where}: no values can be made for type {kind.sql()}; known are integers, decimals, reals, texts, booleans, "
-            "dates, times, timestamps, intervals, binaries, uuid, json, geometries, arrays, enumerations and domains"
+            f"{where}: no values can be made for type {kind.sql()}; known are integers, decimals, reals, texts, "
+            "booleans, dates, times, timestamps, intervals, binaries, uuid, json, geometries, arrays, enumerations "
+            "and domains"
         )
     if _KIND_OF[name] == "decimal":
         precision, scale = [*numbers, 0][:2] if numbers else (18, 4)

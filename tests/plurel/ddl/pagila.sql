@@ -81,7 +81,7 @@ ALTER TABLE ONLY public.store ADD CONSTRAINT store_pkey PRIMARY KEY (store_id);
 CREATE INDEX film_fulltext_idx ON public.film USING gist (fulltext);
 CREATE UNIQUE INDEX idx_unq_manager_staff_id ON public.store USING btree (manager_staff_id);
 CREATE UNIQUE INDEX idx_unq_rental ON public.rental USING btree (rental_date, inventory_id, customer_id);
-CREATE RULE payment_insert_p2007_01 AS ON INSERT TO public.payment WHERE (new.amount > 0) DO INSTEAD INSERT INTO public.payment_p2007_01 (payment_id) VALUES (1);
+CREATE RULE payment_insert_p2007_01 AS ON INSERT TO public.payment WHERE (new.payment_date < '1900-01-01') DO INSTEAD INSERT INTO public.payment_p2007_01 (payment_id) VALUES (1);
 CREATE TRIGGER last_updated BEFORE UPDATE ON public.film FOR EACH ROW EXECUTE PROCEDURE public.last_updated();
 ALTER TABLE ONLY public.address ADD CONSTRAINT address_city_id_fkey FOREIGN KEY (city_id) REFERENCES public.city(city_id) ON UPDATE CASCADE ON DELETE RESTRICT;
 ALTER TABLE ONLY public.city ADD CONSTRAINT city_country_id_fkey FOREIGN KEY (country_id) REFERENCES public.country(country_id);

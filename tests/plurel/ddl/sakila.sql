@@ -1,5 +1,5 @@
 -- The tables, columns, types and keys of the Sakila film rental, written down anew for MySQL; staff and store need each other.
-SET @OLD_SQL_MODE=@@SQL_MODE;
+SET @OLD_SQL_MODE=@@SQL_MODE, FOREIGN_KEY_CHECKS=0;
 DROP SCHEMA IF EXISTS sakila;
 CREATE SCHEMA sakila;
 USE sakila;
