@@ -16,6 +16,7 @@ from plurel.sql.schema import Column, ForeignKey, SqlTable
 
 _DAY_0 = datetime.datetime(1970, 1, 1)
 _YEAR_2000 = 946684800.0
+_PLENTY = 10_000
 
 
 def key_frame(
@@ -105,7 +106,8 @@ def _grid(column: Column) -> tuple[float, float, float]:
     kind, (least, most) = column.type.kind, limits(column)
     width = {"timestamp": 60.0}.get(kind, step(column) or 1.0)
     usual = {"date": _YEAR_2000, "timestamp": _YEAR_2000, "time": 0.0}.get(kind, 1.0)
-    first = least if column.low is not None or not least <= usual <= most else usual
+    # MySQL takes 0 in an AUTO_INCREMENT column for "the next one"; keys of few values use them all
+    first = usual if least <= usual <= most and (most - usual > _PLENTY * width or column.low is None) else least
     low, high = at_least(np.array([first]), column), at_most(np.array([most]), column)
     return float(low[0]), float(high[0]), width
 

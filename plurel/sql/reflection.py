@@ -110,6 +110,8 @@ def _column(
 ) -> Column:
     """The column by its type; what a domain of PostgreSQL demands is added to `conditions`."""
     where_column, dialect = f"{where}, column {name}", _DIALECTS[engine.dialect.name]
+    if isinstance(kind, NullType) and dialect != "sqlite":  # where it is a column without a type
+        raise PlurelError(f"{where_column}: its type cannot be read from the database; write the schema as SQL")
     if isinstance(kind, NullType):
         return declared_column(name, None, where_column)
     if isinstance(kind, Enum):
