@@ -38,12 +38,11 @@ def to_cells(
     column: Column,
     values: Values,
     window: tuple[pd.Timestamp, pd.Timestamp],
-    missing_rate: float,
     distinct: Array | None,
     table: str,
     rng: np.random.Generator,
 ) -> pd.Series:
-    """The cells of a column in a RelBench table.
+    """The cells of a column in a RelBench table, none of them missing.
 
     Args:
         distinct: where the column makes a key unique, a number for each row, from 0 on; otherwise None.
@@ -67,8 +66,7 @@ def to_cells(
         cells = pd.Series(np.round(_shares(values) ** 2 * rng.uniform(3600, 30 * 86400)))
     else:
         cells = time_cells(column, _shares(values), window)
-    is_missing = column.nullable & (rng.random(len(cells)) < missing_rate)
-    return typed(cells.where(~is_missing, None), kind)
+    return typed(cells, kind)
 
 
 def typed(cells: pd.Series, kind: str) -> pd.Series:

@@ -20,7 +20,7 @@ from plurel.sql.keys import capacity_of, key_frame
 from plurel.sql.links import Links, draw_late, draw_links
 from plurel.sql.plan import TablePlan, key_columns, plan_tables
 from plurel.sql.repair import repair
-from plurel.sql.schema import ForeignKey, SqlSchema
+from plurel.sql.schema import Column, ForeignKey, SqlSchema
 
 LinkDraw = Callable[[str, TableSchema, TableSchema], np.ndarray]
 
@@ -80,9 +80,14 @@ def _table(
 ) -> Table:
     table, rng = plan.table, stream(seed, "missing", plan.table.name)
     keys = key_frame(table, links, frames, plan.own_keys, len(frames[table.name]))
-    cells = _cells(plan, frames[table.name], values, config, window, rng)
+    missing_rate = config.database_params.column_nan_perc_choices.draw(rng)
+    whole = _cells(plan, frames[table.name], values, window, rng)
+    cells = {name: _with_missing(table.column(name), some, missing_rate, rng) for name, some in whole.items()}
+    if plan.time is not None:
+        times = time_cells(plan.time, np.linspace(0, 1, len(keys)), (window.start, window.end))
+        cells[plan.time.name] = whole[plan.time.name] = times
     fixed = _counters(plan, frames[table.name]).keys() | {plan.time.name if plan.time else ""}
-    _keep_checks(plan, cells, keys, fixed | set(keys), rng)
+    _keep_checks(plan, cells, whole, keys, fixed | set(keys), rng)
     data: dict[str, object] = {plan.pkey_col: np.arange(len(keys))}
     for key, column in zip(table.foreign_keys, plan.fkey_cols, strict=True):
         rows = links[key]
@@ -96,36 +101,47 @@ def _cells(
     plan: TablePlan,
     keys: pd.DataFrame,
     values: list[Values],
-    config: Config,
     window: Schema,
     rng: np.random.Generator,
 ) -> dict[str, pd.Series]:
-    """Columns that are no keys, each within its own domain; the time column in order."""
-    missing_rate = config.database_params.column_nan_perc_choices.draw(rng)
+    """Feature columns, each within its own domain."""
     counters, span = _counters(plan, keys), (window.start, window.end)
     cells = {}
     for column, node in zip(plan.features, values, strict=False):
         distinct = counters.get(column.name)
-        cells[column.name] = to_cells(column, node, span, missing_rate, distinct, plan.table.name, rng)
-    if plan.time is not None:
-        cells[plan.time.name] = time_cells(plan.time, np.linspace(0, 1, len(keys)), span)
+        cells[column.name] = to_cells(column, node, span, distinct, plan.table.name, rng)
     return cells
 
 
+def _with_missing(column: Column, cells: pd.Series, rate: float, rng: np.random.Generator) -> pd.Series:
+    is_missing = rng.random(len(cells)) < rate
+    return typed(cells.astype(object).where(~is_missing, None), column.type.kind) if column.nullable else cells
+
+
 def _keep_checks(
-    plan: TablePlan, cells: dict[str, pd.Series], keys: pd.DataFrame, fixed: set[str], rng: np.random.Generator
+    plan: TablePlan,
+    cells: dict[str, pd.Series],
+    whole: dict[str, pd.Series],
+    keys: pd.DataFrame,
+    fixed: set[str],
+    rng: np.random.Generator,
 ) -> None:
+    """Changes `cells` so that every row keeps the table's checks; what must not be missing comes from `whole`."""
     columns = {column.name: column for column in plan.table.columns}
     for check in groups(plan.table.checks, columns):
-        frame = pd.DataFrame(
-            {n: cells[n].astype(object).where(cells[n].notna(), None) if n in cells else keys[n] for n in check.columns}
-        )
+        names = sorted(check.columns)
+        frame = pd.DataFrame({n: _as_objects(cells[n] if n in cells else keys[n]) for n in names})
+        spare = pd.DataFrame({n: _as_objects(whole[n] if n in whole else keys[n]) for n in names})
         try:
-            repair(check, frame, columns, fixed, rng)
+            repair(check, frame, spare, columns, fixed, rng)
         except PlurelError as error:
             raise PlurelError(f"table {plan.table.name}, {error}") from None
-        for name in check.columns & cells.keys():
+        for name in set(names) & cells.keys():
             cells[name] = typed(frame[name], columns[name].type.kind)
+
+
+def _as_objects(cells: pd.Series) -> pd.Series:
+    return cells.astype(object).where(cells.notna(), None)
 
 
 def _counters(plan: TablePlan, keys: pd.DataFrame) -> dict[str, np.ndarray]:
@@ -134,7 +150,8 @@ def _counters(plan: TablePlan, keys: pd.DataFrame) -> dict[str, np.ndarray]:
     features = {column.name: column for column in plan.features}
     for unique in plan.table.unique:
         own = [features[column] for column in unique if column in features]
-        if not own or any(column.name in found for column in own):
+        is_dated = plan.time is not None and plan.time.name in unique  # its times are distinct
+        if not own or is_dated or any(column.name in found for column in own):
             continue
         column = max(own, key=capacity_of)
         told = [name for name in unique if name in keys and name in key_columns(plan.table)]

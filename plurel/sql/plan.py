@@ -14,6 +14,7 @@ from plurel.sql.resolution import nearest
 from plurel.sql.schema import Column, ForeignKey, SqlSchema, SqlTable
 
 _NEVER = 9
+_NO_EVENTS = ("birth", "update", "modif")  # dates that say nothing of when a row came to be
 
 
 @dataclass(frozen=True)
@@ -72,15 +73,18 @@ def plan_tables(schema: SqlSchema, config: Config, seed: int) -> list[TablePlan]
 
 
 def _time_column(table: SqlTable, keys: set[str]) -> Column | None:
-    """The first date or timestamp that is no key; rather one that must not be NULL."""
+    """The first date or timestamp of an event; rather one that must not be NULL.
+
+    One that is unique must be a timestamp: rows lie apart by seconds at least, days come twice.
+    """
     in_unique = {column for key in table.unique for column in key}
     times = [
         column
         for column in table.columns
-        if column.type.kind in ("timestamp", "date")
-        and column.name not in keys | in_unique
-        and "birth" not in column.name.casefold()
+        if column.type.kind == "timestamp" or (column.type.kind == "date" and column.name not in in_unique)
     ]
+    times = [c for c in times if c.name not in keys and not any(word in c.name.casefold() for word in _NO_EVENTS)]
+    times = [c for c in times if c.name not in in_unique or (c.low is None and c.high is None and not c.nullable)]
     return min(times, key=lambda column: column.nullable, default=None)
 
 

@@ -32,12 +32,18 @@ def holds(check: Check, cells: pd.DataFrame, columns: Mapping[str, Column]) -> A
 
 
 def repair(
-    check: Check, cells: pd.DataFrame, columns: Mapping[str, Column], fixed: Collection[str], rng: np.random.Generator
+    check: Check,
+    cells: pd.DataFrame,
+    spare: pd.DataFrame,
+    columns: Mapping[str, Column],
+    fixed: Collection[str],
+    rng: np.random.Generator,
 ) -> None:
     """Changes `cells` so that every row keeps the check. A row takes the first case it can meet, from a random one on.
 
     Args:
         cells: objects, the columns that the check speaks of; None for NULL.
+        spare: the same with cells in place of NULL, for rows that must have one.
         fixed: columns that must stay: keys, and those that make rows distinct.
 
     Raises:
@@ -49,7 +55,7 @@ def repair(
         for number, case in enumerate(check.cases):
             rows = todo[(first + shift) % len(check.cases) == number]
             if rows.size:
-                _meet(case, cells, rows, columns, fixed, rng)
+                _meet(case, cells, spare, rows, columns, fixed, rng)
         is_broken = ~holds(check, cells.iloc[todo], columns)
         todo, first = todo[is_broken], first[is_broken]
         if not todo.size:
@@ -79,6 +85,7 @@ def _any_null(domain: Domain) -> Domain:
 def _meet(
     case: Case,
     cells: pd.DataFrame,
+    spare: pd.DataFrame,
     rows: Array,
     columns: Mapping[str, Column],
     fixed: Collection[str],
@@ -89,8 +96,10 @@ def _meet(
     numbers = {}
     for name in sorted(case.columns):
         column, domain = columns[name], dict(case.domains).get(name, Domain())
+        if domain.is_null is False and name not in fixed:
+            found[name] = found[name].where(found[name].notna(), spare[name].iloc[rows].to_numpy(dtype=object))
         if column.type.kind in COMPARABLE and domain.values is None and domain.is_null is not True:
-            numbers[name] = _start(found[name], column, domain, name in fixed, rng)
+            numbers[name] = _start(found[name], column, domain, name in fixed)
         elif name not in fixed:
             found[name] = _chosen(found[name], column, domain, rng)
     _order(case, numbers, columns, {name for name in numbers if name in fixed}, rng)
@@ -104,9 +113,7 @@ def _meet(
         cells.iloc[rows[is_met], place] = found[name].to_numpy(dtype=object)[is_met]
 
 
-def _start(
-    cells: pd.Series, column: Column, domain: Domain, is_fixed: bool, rng: np.random.Generator
-) -> tuple[Array, Array, Array]:
+def _start(cells: pd.Series, column: Column, domain: Domain, is_fixed: bool) -> tuple[Array, Array, Array]:
     """Numbers as they are, and the bounds between which each may be moved; float64 (rows,) each."""
     numbers = as_numbers(cells, column.type.kind)
     if is_fixed:
@@ -114,10 +121,6 @@ def _start(
     low, high = limits(column)
     low = low if domain.low is None else max(low, domain.low)
     high = high if domain.high is None else min(high, domain.high)
-    if domain.is_null is False:
-        known = numbers[~np.isnan(numbers)]
-        spare = rng.choice(known, len(numbers)) if known.size else np.full(len(numbers), np.clip(0.0, low, high))
-        numbers = np.where(np.isnan(numbers), spare, numbers)
     return numbers, np.full(len(numbers), low), np.full(len(numbers), high)
 
 
@@ -162,26 +165,21 @@ def _between(values: Array, low: Array, high: Array, column: Column, rng: np.ran
 
 
 def _chosen(cells: pd.Series, column: Column, domain: Domain, rng: np.random.Generator) -> pd.Series:
-    """Listed values, texts of a length, NULL or not NULL."""
+    """Listed values, texts of a length, NULL."""
     if domain.is_null:
         return pd.Series([None] * len(cells), dtype=object)
-    cells = cells.astype(object).where(cells.notna(), None)
-    is_open = cells.isna().to_numpy() & (domain.is_null is False)
     if domain.values is not None:
         values = fitting(domain.values, column, domain)
         options = np.array([bool(v) for v in values] if column.type.kind == "boolean" else values, dtype=object)
-        is_open |= ~_is_inside(cells, column, _any_null(domain))
+        is_outside = ~_is_inside(cells, column, _any_null(domain))
         drawn = options[rng.integers(len(options), size=len(cells))]
-        return pd.Series(np.where(is_open, drawn, cells.to_numpy(dtype=object)), dtype=object)
-    known = cells.dropna().to_numpy(dtype=object)
-    default = rng.choice(known, len(cells)) if known.size else np.full(len(cells), "x", dtype=object)
-    filled = np.where(is_open, default, cells.to_numpy(dtype=object))
-    return pd.Series([_fitted(value, domain) for value in filled], dtype=object)
+        return pd.Series(np.where(is_outside, drawn, cells.to_numpy(dtype=object)), dtype=object)
+    return cells.map(lambda text: _fitted(text, domain), na_action="ignore")
 
 
 def _fitted(text: object, domain: Domain) -> object:
-    """A text cut or filled up to the lengths allowed; anything else as it is."""
-    if not isinstance(text, str):
+    """A text or bytes cut or filled up to the lengths allowed; anything else as it is."""
+    if not isinstance(text, (str, bytes)):
         return text
     longest = len(text) if domain.high is None else int(domain.high)
-    return text[:longest].ljust(int(domain.low or 0), "x")
+    return text[:longest].ljust(int(domain.low or 0), "x" if isinstance(text, str) else b"x")
