@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 from plurel.errors import PlurelError
+from plurel.sql.cases import folded, groups
 from plurel.sql.keys import capacity_of
 from plurel.sql.numbers import COMPARABLE, limits
-from plurel.sql.schema import Column, SqlSchema, SqlTable
+from plurel.sql.schema import Case, Column, SqlSchema, SqlTable, referred_columns
 
 _EXACTNESS = ("integer", "decimal", "real")
 
@@ -18,7 +20,7 @@ def narrowed(schema: SqlSchema) -> SqlSchema:
     Raises:
         PlurelError: where a foreign key has no value in common with what it refers to.
     """
-    tables = {table.name: table for table in schema.tables}
+    tables = {table.name: _settled(table, schema) for table in schema.tables}
     for _ in range(len(tables) + 1):  # a key may refer to a key that refers to a key
         before = dict(tables)
         for table in schema.tables:
@@ -33,6 +35,24 @@ def narrowed(schema: SqlSchema) -> SqlSchema:
         if tables == before:
             break
     return replace(schema, tables=tuple(tables.values()))
+
+
+def _settled(table: SqlTable, schema: SqlSchema) -> SqlTable:
+    """The table with one case of each CHECK that bounds columns of keys, the one that leaves them the most values.
+
+    Values of keys and unique columns are counted up, not drawn; a row's cannot be moved into another case.
+    """
+    keyed = {name for key in table.keys for name in key} | referred_columns(schema, table.name)
+    keyed |= {name for key in table.foreign_keys for name in key.columns}
+    columns = {column.name: column for column in table.columns}
+    for check in groups(table.checks, columns):
+        cases = []
+        for case in check.cases:
+            domains = tuple((name, domain) for name, domain in case.domains if name in keyed and not domain.is_null)
+            bounded, _ = folded(columns, (Case(domains),))
+            cases.append((min((capacity_of(bounded[name]) for name, _ in domains), default=math.inf), bounded))
+        columns = max(cases, key=lambda item: item[0])[1]
+    return replace(table, columns=tuple(columns.values()))
 
 
 def _narrower(parent: Column, child: Column) -> Column:

@@ -11,7 +11,7 @@ from plurel.errors import PlurelError
 from plurel.random_streams import stream
 from plurel.sql.narrowing import narrowed
 from plurel.sql.resolution import nearest
-from plurel.sql.schema import Column, ForeignKey, SqlSchema, SqlTable
+from plurel.sql.schema import Column, ForeignKey, SqlSchema, SqlTable, referred_columns
 
 _NEVER = 9
 _NO_EVENTS = ("birth", "update", "modif")  # dates that say nothing of when a row came to be
@@ -143,13 +143,6 @@ def _cost(schema: SqlSchema, name: str, key: ForeignKey) -> int:
     if is_bound(table, key):
         return _NEVER
     return 2 if any(set(unique) == set(key.columns) for unique in table.keys) else 1
-
-
-def referred_columns(schema: SqlSchema, name: str) -> set[str]:
-    """Columns of a table that foreign keys refer to."""
-    return {
-        c for table in schema.tables for key in table.foreign_keys if key.parent == name for c in key.parent_columns
-    }
 
 
 def is_bound(table: SqlTable, key: ForeignKey) -> bool:

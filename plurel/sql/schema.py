@@ -153,3 +153,9 @@ class SqlSchema:
         with replacing(Path(path)) as temporary:
             temporary.write_text("\n".join(f"{statement};" for statement in schema_statements(self)) + "\n")
         return Path(path)
+
+
+def referred_columns(schema: SqlSchema, name: str) -> set[str]:
+    """Columns of a table that foreign keys refer to."""
+    keys = [key for table in schema.tables for key in table.foreign_keys if key.parent == name]
+    return {column for key in keys for column in key.parent_columns}
