@@ -9,6 +9,8 @@ from dataclasses import replace
 from plurel.errors import PlurelError
 from plurel.sql.schema import NUMBERS, Column, ForeignKey, SqlSchema, SqlTable
 
+_NO_KEYS = ("json", "array", "geometry", "interval")  # no distinct values are made for them
+
 
 def resolved(tables: Sequence[SqlTable], source: str) -> SqlSchema:
     """The schema with every name as it was declared, and parent columns wherever a key leaves them out.
@@ -38,6 +40,7 @@ def resolved(tables: Sequence[SqlTable], source: str) -> SqlSchema:
             primary_key=primary_key,
             unique=tuple(key for key in unique if set(key) != set(primary_key)),
         )
+        _check_keys(drafts[table.name], where)
     finished = []
     for table in drafts.values():
         keys = dict.fromkeys(_resolved_key(key, table, drafts, names, source) for key in table.foreign_keys)
@@ -65,6 +68,13 @@ def _resolved_key(
     for own, other in zip(columns, referred, strict=True):
         _check_types(table.column(own), parent.column(other), where, name)
     return ForeignKey(columns, name, referred)
+
+
+def _check_keys(table: SqlTable, where: str) -> None:
+    for name in (column for key in table.keys for column in key):
+        kind = table.column(name).type.kind
+        if kind in _NO_KEYS:
+            raise PlurelError(f"{where}, column {name} of type {kind} cannot be in a key; take it out")
 
 
 def _check_types(own: Column, other: Column, where: str, parent: str) -> None:
