@@ -152,7 +152,7 @@ def _names(config: Config) -> Iterator[str]:
             yield f"{key} must be of kind set, options out of {', '.join(known)}"
             continue
         for name in choices.value:
-            if name not in known:
+            if not isinstance(name, str) or name not in known:
                 near = difflib.get_close_matches(str(name), known, n=1) or [", ".join(known)]
                 yield f"{key}: unknown name {name!r}; did you mean {near[0]}?"
 

@@ -24,7 +24,7 @@ def either(*options: Cases) -> Cases:
     """Cases of conditions of which one must be met."""
     found = tuple(dict.fromkeys(case for cases in options for case in cases))
     # `x IS NULL OR x > 3` is x > 3: a condition on NULL is unknown, which a CHECK lets pass
-    lone = {case.domains[0][0] for case in found if _is_lone(case) and case.domains[0][1].is_null is not True}
+    lone = {case.domains[0][0] for case in found if _is_lone(case) and case.domains[0][1].is_null is None}
     found = tuple(case for case in found if not (_is_null_alone(case) and case.domains[0][0] in lone))
     values = [case.domains[0][1].values for case in found if _is_lone(case) and case.domains[0][1].is_null is None]
     if len(values) == len(found) > 1 and None not in values and len({case.domains[0][0] for case in found}) == 1:

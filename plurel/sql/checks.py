@@ -186,7 +186,7 @@ class _Reader:
     def _ordered(self, left: Column, operator: str, right: Column) -> Cases:
         kinds = {left.type.kind, right.type.kind}
         is_comparable = kinds <= set(NUMBERS) or kinds <= {"date", "timestamp"} or kinds == {"time"}
-        if not is_comparable or operator == "=" or left.values or right.values or left == right:
+        if not is_comparable or operator == "=" or left == right:
             raise self._not_understood()
         if operator == "<>":
             return either(self._ordered(left, "<", right), self._ordered(left, ">", right))

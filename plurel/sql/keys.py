@@ -42,8 +42,11 @@ def key_frame(
     grouped = (
         pd.DataFrame({c: found[c] for c in in_group}).groupby(in_group).cumcount().to_numpy() if in_group else numbers
     )
+    in_unique = {column for unique in table.unique for column in unique}
     for name in own:
-        found[name] = encoded(table.column(name), grouped if name in table.primary_key else numbers, table.name)
+        column = table.column(name)
+        is_counted_in_group = name in table.primary_key and (name not in in_unique or capacity_of(column) < num_rows)
+        found[name] = encoded(column, grouped if is_counted_in_group else numbers, table.name)
     for key, rows in links.items():
         if key.parent == table.name:
             _copy(found, key, rows, pd.DataFrame({c: found[c] for c in key.parent_columns}))

@@ -189,7 +189,12 @@ class _Reader:
         elif isinstance(item, exp.UniqueColumnConstraint) and isinstance(item.this, exp.Schema):
             draft.unique.append(_names(item.this.expressions))
         elif isinstance(item, exp.ForeignKey):
-            draft.foreign_keys.append((_names(item.expressions), *_reference(item.args["reference"])))
+            draft.foreign_keys.append(
+                (
+                    _names(item.expressions),
+                    *_reference(item.args.get("reference"), f"{self.source}: table {draft.name}"),
+                )
+            )
         elif isinstance(item, exp.CheckColumnConstraint):
             draft.checks.append(item.this)
         elif isinstance(item, exp.LikeProperty):
@@ -213,7 +218,7 @@ class _Reader:
             elif isinstance(rule, exp.UniqueColumnConstraint):
                 draft.unique.append((item.name,))
             elif isinstance(rule, exp.Reference):
-                draft.foreign_keys.append(((item.name,), *_reference(rule)))
+                draft.foreign_keys.append(((item.name,), *_reference(rule, where)))
             elif isinstance(rule, exp.CheckColumnConstraint):
                 draft.checks.append(rule.this)
 
@@ -236,7 +241,9 @@ def _names(items: list[exp.Expression]) -> tuple[str, ...]:
     return tuple(item.this.name if isinstance(item, exp.Ordered) else item.name for item in items)
 
 
-def _reference(reference: exp.Reference) -> tuple[exp.Table, tuple[str, ...]]:
+def _reference(reference: exp.Reference | None, where: str) -> tuple[exp.Table, tuple[str, ...]]:
+    if reference is None:
+        raise PlurelError(f"{where}: a foreign key does not say what it REFERENCES")
     target = reference.this
     if isinstance(target, exp.Schema):
         return target.this, _names(target.expressions)

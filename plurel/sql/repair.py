@@ -39,7 +39,9 @@ def repair(
     fixed: Collection[str],
     rng: np.random.Generator,
 ) -> None:
-    """Changes `cells` so that every row keeps the check. A row takes the first case it can meet, from a random one on.
+    """Changes `cells` so that every row keeps the check.
+
+    A row takes the first case it can meet, from a random one on; one that can meet none gets NULL where it may.
 
     Args:
         cells: objects, the columns that the check speaks of; None for NULL.
@@ -60,6 +62,12 @@ def repair(
         todo, first = todo[is_broken], first[is_broken]
         if not todo.size:
             return
+    for name in sorted(check.columns - set(fixed)):
+        if columns[name].nullable:
+            cells.iloc[todo, cells.columns.get_loc(name)] = None
+            todo = todo[~holds(check, cells.iloc[todo], columns)]
+    if not todo.size:
+        return
     raise PlurelError(f"CHECK ({check.sql}): {len(todo)} rows cannot keep it beside their keys (row {todo[0]} is one)")
 
 
@@ -108,6 +116,9 @@ def _meet(
             made = as_cells(values, columns[name].type.kind)
             found[name] = pd.Series(np.where(np.isnan(values), None, made), dtype=object)
     is_met = holds(Check("", (case,)), found, columns)
+    for name in case.columns - set(fixed):
+        column = columns[name]
+        is_met &= _is_inside(found[name], column, Domain(column.values, column.low, column.high))
     for name in case.columns:
         place = cells.columns.get_loc(name)
         cells.iloc[rows[is_met], place] = found[name].to_numpy(dtype=object)[is_met]
@@ -132,7 +143,7 @@ def _order(
     rng: np.random.Generator,
 ) -> None:
     """Moves numbers between their bounds so that those of smaller columns come before those of larger ones."""
-    graph = order_graph(case.orders)
+    graph = order_graph([o for o in case.orders if o.left in numbers and o.right in numbers])  # others are NULL
     graph.add_nodes_from(numbers)
     names = list(nx.topological_sort(graph))
     for name in reversed(names):  # upper bounds, from what must come later
@@ -152,6 +163,8 @@ def _order(
 
 def _between(values: Array, low: Array, high: Array, column: Column, rng: np.random.Generator) -> Array:
     """Numbers outside of [low, high] mirrored at the bound they pass; if that leads too far, anywhere near it."""
+    if column.values is not None:
+        return _listed(values, low, high, column, rng)
     found = np.where(values < low, 2 * low - values, np.where(values > high, 2 * high - values, values))
     is_far = (found < low) | (found > high)
     spread = np.minimum(high - low, np.maximum(1.0, np.abs(values - np.clip(values, low, high))))
@@ -162,6 +175,15 @@ def _between(values: Array, low: Array, high: Array, column: Column, rng: np.ran
     if column.type.kind == "decimal":
         snapped = np.round(snapped, column.type.scale)
     return np.where(values == found, values, snapped)
+
+
+def _listed(values: Array, low: Array, high: Array, column: Column, rng: np.random.Generator) -> Array:
+    """Numbers outside of [low, high] replaced by any listed one inside; as they are where there is none."""
+    options = np.array(column.values, dtype=float)
+    is_inside = (options >= low[:, None]) & (options <= high[:, None])  # (rows, options)
+    drawn = options[np.argmax(is_inside * rng.random(is_inside.shape), axis=1)]
+    is_moved = ((values < low) | (values > high)) & is_inside.any(axis=1)
+    return np.where(is_moved, drawn, values)
 
 
 def _chosen(cells: pd.Series, column: Column, domain: Domain, rng: np.random.Generator) -> pd.Series:
