@@ -33,7 +33,10 @@ def schema_from_sql(source: str | Path, dialect: str | None = None) -> SqlSchema
     text, name = _read(source)
     reader = _Reader(name)
     for statement in statements(text, dialect, name):
-        reader.read(statement)
+        try:
+            reader.read(statement)
+        except (AttributeError, KeyError, TypeError) as error:  # sqlglot takes some broken SQL for other trees
+            raise PlurelError(f"{name}, line {statement.line}: the statement cannot be read") from error
     return reader.schema()
 
 
