@@ -17,7 +17,7 @@ from plurel.aggregate import AGGREGATIONS, NEUTRAL
 from plurel.functions import draw_functions
 from plurel.kernels.join import join
 from plurel.kernels.node import Functions, tabulate
-from plurel.kernels.quantiles import locate_between
+from plurel.kernels.quantiles import choose_knots, locate_between
 from plurel.random_streams import stream
 
 if TYPE_CHECKING:
@@ -70,12 +70,8 @@ class Places:
             self.positions[slot], self.num_knots[slot] = values.data, values.num_categories
             return
         data = values.data.astype(np.float32, copy=False)
-        knots, most = np.sort(data), self.knots.shape[1]
-        if most < len(knots):
-            knots = knots[np.linspace(0, len(knots) - 1, most).round().astype(np.int64)]
-        knots = knots[np.concatenate([[True], knots[1:] > knots[:-1]])]
-        self.knots[slot, : len(knots)], self.num_knots[slot] = knots, len(knots)
-        locate_between(data, knots, self.positions[slot])
+        count = self.num_knots[slot] = choose_knots(np.sort(data), self.knots[slot])
+        locate_between(data, self.knots[slot, :count], self.positions[slot])
 
     def tabulate(
         self, encoders: Functions, first: int, slots: Array, weights: Array, params: SCMParams, tables: Array, start: int

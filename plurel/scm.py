@@ -56,21 +56,25 @@ class TableSCM:
 
     def propagate(self, foreign: Sequence[ForeignMessages] = (), hidden: Sequence[np.ndarray] = ()) -> list[Values]:
         """Values of the feature columns, given what each foreign key's parent rows say and their hidden states."""
-        order = list(nx.lexicographical_topological_sort(self.graph))
-        needed = set(self.column_nodes)
-        for node in reversed(order):
-            if node in needed:
-                needed.update(self.graph.predecessors(node))
-        order = [node for node in order if node in needed]
+        order = self.evaluated_nodes()
         columns = dict.fromkeys(self.column_nodes)
         mechanisms = Mechanisms(self, order, foreign)
         for node in order:
             values = mechanisms.values(node) if self.graph.in_degree(node) else self._source(node)
             if node in columns:
                 columns[node] = values = self._shape(node, values, hidden) if hidden else values
-            if not needed.isdisjoint(self.graph.successors(node)):
+            if mechanisms.is_heard(node):
                 mechanisms.put(node, values)
         return [self._classes(node, column) for node, column in columns.items()]
+
+    def evaluated_nodes(self) -> list[int]:
+        """The nodes that a column depends on, parents before children."""
+        order = list(nx.topological_sort(self.graph))
+        needed = set(self.column_nodes)
+        for node in reversed(order):
+            if node in needed:
+                needed.update(self.graph.predecessors(node))
+        return [node for node in order if node in needed]
 
     def categories(self, node: int) -> int:
         """What the node takes while values propagate: that many categories, or 0 for a number."""

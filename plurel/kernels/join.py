@@ -9,7 +9,7 @@ from plurel.kernels.bits import word
 from plurel.kernels.compiled import kernel
 from plurel.kernels.elementary import exp, log
 
-f32 = np.float32
+f32, u64 = np.float32, np.uint64
 
 _SUM, _MAX, _PRODUCT, _LOG_EXP = (AGGREGATIONS.index(name) for name in ("sum", "max", "product", "logexp"))
 
@@ -35,42 +35,88 @@ def join(
         aggregation: its place in AGGREGATIONS.
         out: float32 (rows, width).
     """
-    num_rows, width = out.shape
-    largest = np.empty((num_rows, width), dtype=np.float32)  # of logexp, whose `out` is the sum of e^(term - largest)
-    for p in range(len(starts)):
-        place = positions[slots[p]]
-        for r in range(num_rows):
-            knot = int(place[first + r])
-            part = place[first + r] - f32(knot)
-            low = tables[starts[p] + knot]
-            high = tables[starts[p] + knot + (part > 0)]
-            sums = out[r]
-            if p == 0:
-                for d in range(width):
-                    sums[d] = low[d] + part * (high[d] - low[d])
-            elif aggregation == _SUM:
-                for d in range(width):
-                    sums[d] += low[d] + part * (high[d] - low[d])
-            elif aggregation == _MAX:
-                for d in range(width):
-                    sums[d] = max(sums[d], low[d] + part * (high[d] - low[d]))
-            elif aggregation == _PRODUCT:
-                for d in range(width):
-                    sums[d] *= low[d] + part * (high[d] - low[d])
-            else:
-                tops = largest[r]
-                for d in range(width):
-                    term = low[d] + part * (high[d] - low[d])
-                    less = exp(-abs(term - tops[d]))
-                    sums[d] = sums[d] * less + f32(1) if term > tops[d] else sums[d] + less
-                    tops[d] = max(tops[d], term)
-        if p == 0 and aggregation == _LOG_EXP:
-            largest[:] = out
-            out[:] = 1
+    _interpolate(tables, starts[0], positions[slots[0]], first, out)
+    largest = out.copy() if aggregation == _LOG_EXP else out  # then `out` is the sum of e^(term - largest)
     if aggregation == _LOG_EXP:
-        for r in range(num_rows):
-            for d in range(width):
+        out[:] = 1
+    for p in range(1, len(starts)):
+        place = positions[slots[p]]
+        if aggregation == _SUM:
+            _add(tables, starts[p], place, first, out)
+        elif aggregation == _MAX:
+            _raise(tables, starts[p], place, first, out)
+        elif aggregation == _PRODUCT:
+            _multiply(tables, starts[p], place, first, out)
+        else:
+            _add_exponentials(tables, starts[p], place, first, out, largest)
+    if aggregation == _LOG_EXP:
+        for r in range(out.shape[0]):
+            for d in range(out.shape[1]):
                 out[r, d] = largest[r, d] + log(out[r, d])
+
+
+@kernel
+def _neighbours(start: int, position: float) -> tuple[int, int, float]:
+    """The rows below and above a position in the table that starts at `start`, and how far it lies between them."""
+    knot = np.uint32(position)  # unsigned: no check for places counted from the end
+    part = position - f32(knot)
+    below = u64(start) + u64(knot)
+    return below, below + u64(part > 0), part
+
+
+@kernel
+def _interpolate(tables: np.ndarray, start: int, place: np.ndarray, first: int, out: np.ndarray) -> None:
+    """out[r] = the vector at place[first + r], for all rows of `out`."""
+    for r in range(out.shape[0]):
+        below, above, part = _neighbours(start, place[first + r])
+        low, high, said = tables[below], tables[above], out[r]
+        for d in range(out.shape[1]):
+            said[d] = low[d] + part * (high[d] - low[d])
+
+
+@kernel
+def _add(tables: np.ndarray, start: int, place: np.ndarray, first: int, out: np.ndarray) -> None:
+    """out[r] += the vector at place[first + r]."""
+    for r in range(out.shape[0]):
+        below, above, part = _neighbours(start, place[first + r])
+        low, high, said = tables[below], tables[above], out[r]
+        for d in range(out.shape[1]):
+            said[d] += low[d] + part * (high[d] - low[d])
+
+
+@kernel
+def _raise(tables: np.ndarray, start: int, place: np.ndarray, first: int, out: np.ndarray) -> None:
+    """out[r] = the maximum of out[r] and the vector at place[first + r]."""
+    for r in range(out.shape[0]):
+        below, above, part = _neighbours(start, place[first + r])
+        low, high, said = tables[below], tables[above], out[r]
+        for d in range(out.shape[1]):
+            said[d] = max(said[d], low[d] + part * (high[d] - low[d]))
+
+
+@kernel
+def _multiply(tables: np.ndarray, start: int, place: np.ndarray, first: int, out: np.ndarray) -> None:
+    """out[r] *= the vector at place[first + r]."""
+    for r in range(out.shape[0]):
+        below, above, part = _neighbours(start, place[first + r])
+        low, high, said = tables[below], tables[above], out[r]
+        for d in range(out.shape[1]):
+            said[d] *= low[d] + part * (high[d] - low[d])
+
+
+@kernel
+def _add_exponentials(
+    tables: np.ndarray, start: int, place: np.ndarray, first: int, out: np.ndarray, largest: np.ndarray
+) -> None:
+    """The vector v at place[first + r] joins the sum out[r] of e^(term - largest[r]), in one exponential a number."""
+    for r in range(out.shape[0]):
+        below, above, part = _neighbours(start, place[first + r])
+        low, high, said, tops = tables[below], tables[above], out[r], largest[r]
+        for d in range(out.shape[1]):
+            term = low[d] + part * (high[d] - low[d])
+            less = exp(-abs(term - tops[d]))
+            said[d] = said[d] * less + f32(1) if term > tops[d] else said[d] + less
+            tops[d] = max(tops[d], term)
 
 
 @kernel
@@ -90,5 +136,5 @@ def add_noise(h: np.ndarray, quantiles: np.ndarray, stream: np.ndarray, first: i
     for r in range(num_rows):
         for d in range(width):
             said = h[r, d] if h[r, d] == h[r, d] else f32(0)
-            out[d, r] = min(max(said + quantiles[codes[r, d] >> 4], -limit), limit)
+            out[d, r] = min(max(said + quantiles[codes[r, d] >> np.uint16(4)], -limit), limit)
     return out

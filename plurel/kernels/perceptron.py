@@ -12,8 +12,8 @@ from plurel.kernels.weights import draw_matrix
 
 f32 = np.float32
 
-_LAYER_WORDS = 2**32  # words of a perceptron's stream that belong to one layer
-_SINES = 2**31  # the first of them that belongs to its activation
+LAYER_WORDS = 2**32  # words of a perceptron's stream that belong to one layer
+SINES = 2**31  # the first of them that belongs to its activation
 _TOGETHER = 4  # weights that are used in one pass over the rows
 
 
@@ -73,7 +73,7 @@ def draw_layers(functions: Perceptrons, number: int, num_inputs: int, num_output
         shape = (functions.width if layer else num_inputs, num_outputs if is_last else functions.width)
         matrix = np.empty(shape, dtype=np.float32)
         initialiser, density = functions.initialisers[number, layer], functions.densities[number, layer]
-        draw_matrix(matrix, initialiser, density, functions.streams[number], layer * _LAYER_WORDS)
+        draw_matrix(matrix, initialiser, density, functions.streams[number], layer * LAYER_WORDS)
         if is_last and len(codes):
             matrix = _products(matrix, codes)
         layers.outputs[layer] = matrix.shape[1]
@@ -128,7 +128,7 @@ def evaluate(functions: Perceptrons, number: int, layers: Layers, x: np.ndarray)
         if layer < len(layers.outputs) - 1:
             a, b = functions.coefficients[number, layer]
             formula, gain = functions.formulas[number, layer], functions.gains[number, layer]
-            place = layer * _LAYER_WORDS + _SINES
+            place = layer * LAYER_WORDS + SINES
             activate(out.reshape(-1), formula, a, b, gain, limit, functions.streams[number], place)
         h = out
     return h
