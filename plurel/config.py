@@ -152,7 +152,7 @@ class SCMParams(_Params):
     propagation_mode_choices: Choices = _set("type_eager", "type_lazy")
     cat_label_permute_prob_choices: Choices = _range(0.3, 1.0)
     cat_label_reverse_prob_choices: Choices = _range(0.2, 0.8)
-    edge_knots: int = 128
+    edge_knots: int = 64
     propagate_batch_size: int = 256
 
 

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 import networkx as nx
 import numpy as np
-from scipy.special import expit
 
 if TYPE_CHECKING:
     from plurel.config import DAGParams
@@ -41,8 +40,10 @@ def _upward(graph: nx.Graph, rng: np.random.Generator) -> Edges:
 
 def erdos_renyi(num_nodes: int, params: DAGParams, rng: np.random.Generator) -> Edges:
     """Every ordered pair is drawn with one probability; a drawn pair points upwards, so p(i -> j) is 1 - (1 - p)²."""
-    directed = nx.gnp_random_graph(num_nodes, params.er_p_choices.draw(rng), seed=_seed(rng), directed=True)
-    return _upward(directed.to_undirected(), rng)
+    drawn = rng.random((num_nodes, num_nodes)) < params.er_p_choices.draw(rng)
+    graph = nx.Graph(np.argwhere(np.triu(drawn | drawn.T, 1)).tolist())
+    graph.add_nodes_from(range(num_nodes))
+    return _upward(graph, rng)
 
 
 def barabasi_albert(num_nodes: int, params: DAGParams, rng: np.random.Generator) -> Edges:
@@ -105,7 +106,8 @@ def layered(num_nodes: int, params: DAGParams, rng: np.random.Generator) -> Edge
 def random_cauchy(num_nodes: int, params: DAGParams, rng: np.random.Generator) -> Edges:
     """An edge i -> j, i < j, with chance sigmoid(a + b_i + c_j), all standard Cauchy draws (paper.md, section 4)."""
     a, b, c = rng.standard_cauchy(), rng.standard_cauchy(num_nodes), rng.standard_cauchy(num_nodes)
-    linked = rng.random((num_nodes, num_nodes)) < expit(a + b[:, None] + c[None, :])
+    chance = 0.5 + 0.5 * np.tanh(0.5 * (a + b[:, None] + c[None, :]))  # the sigmoid, without overflow
+    linked = rng.random((num_nodes, num_nodes)) < chance
     graph = nx.Graph(np.argwhere(np.triu(linked, 1)).tolist())
     graph.add_nodes_from(range(num_nodes))
     return _upward(graph, rng)

@@ -139,7 +139,7 @@ class SyntheticDataset(Dataset):
             if cells is not None:
                 data[f"feature_{number}"] = cells
         return Table(
-            df=pd.DataFrame(data),
+            df=pd.DataFrame(data, copy=False),
             fkey_col_to_pkey_table=dict(table.fkeys),
             pkey_col=PKEY_COL,
             time_col=TIME_COL if table.is_activity else None,

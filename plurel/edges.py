@@ -74,7 +74,14 @@ class Places:
         locate_between(data, self.knots[slot, :count], self.positions[slot])
 
     def tabulate(
-        self, encoders: Functions, first: int, slots: Array, weights: Array, params: SCMParams, tables: Array, start: int
+        self,
+        encoders: Functions,
+        first: int,
+        slots: Array,
+        weights: Array,
+        params: SCMParams,
+        tables: Array,
+        start: int,
     ) -> Array:
         """Edges `first`, ... from `slots`, weight * encoder at the knots, in `tables` from `start` on; where each starts.
 
@@ -123,7 +130,8 @@ class ForeignMessages:
         join(self._tables, self._starts, self._places.positions, self._slots, 0, number, joined[:-1])
         if aggregation == "sum":
             joined[:-1] /= len(self._slots)
-        np.clip(np.nan_to_num(joined, copy=False), -LIMIT, LIMIT, out=joined)
+        if aggregation == "product":  # an overflow times 0 is 0 here, and NaN in the published code
+            joined[np.isnan(joined)] = 0
+        np.clip(joined, -LIMIT, LIMIT, out=joined)
         joined[-1] = NEUTRAL[aggregation]
         return joined
-

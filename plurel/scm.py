@@ -115,4 +115,3 @@ class TableSCM:
 def _draw_categories(params: SCMParams, rng: np.random.Generator) -> int:
     is_categorical = params.col_stype_choices.draw(rng) == "categorical"
     return params.num_categories_choices.draw(rng) if is_categorical else 0
-

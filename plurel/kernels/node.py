@@ -34,7 +34,7 @@ def codes_of(functions: Functions, number: int) -> np.ndarray:
     codes = np.empty((functions.num_categories[number], functions.perceptrons.width), dtype=np.float32)
     if len(codes):
         streams = functions.perceptrons.streams
-        draw_matrix(codes, functions.code_initialisers[number], np.float32(1), streams[number], _CODES)
+        draw_matrix(codes, functions.code_initialisers[number], np.float32(1), streams[number], np.int64(_CODES))
     return codes
 
 
@@ -42,14 +42,10 @@ def codes_of(functions: Functions, number: int) -> np.ndarray:
 def encode(functions: Functions, number: int, knots: np.ndarray) -> np.ndarray:
     """The vectors at each of the `knots` (K,), or of each category; float32 (width, K)."""
     perceptrons, codes = functions.perceptrons, codes_of(functions, number)
-    width = perceptrons.width
-    nothing = np.empty((0, width), dtype=np.float32)
-    if len(codes):
-        return evaluate(
-            perceptrons, number, draw_layers(perceptrons, number, width, width, nothing), np.ascontiguousarray(codes.T)
-        )
-    layers = draw_layers(perceptrons, number, 1, width, nothing)
-    return evaluate(perceptrons, number, layers, np.ascontiguousarray(knots).reshape((1, knots.size)))
+    x = np.ascontiguousarray(codes.T) if len(codes) else np.ascontiguousarray(knots).reshape((1, knots.size))
+    nothing = np.empty((0, perceptrons.width), dtype=np.float32)
+    layers = draw_layers(perceptrons, number, x.shape[0], perceptrons.width, nothing)
+    return evaluate(perceptrons, number, layers, x)
 
 
 @kernel

@@ -95,14 +95,15 @@ def _products(matrix: np.ndarray, codes: np.ndarray) -> np.ndarray:
 @kernel
 def _compress(matrix: np.ndarray, counts: np.ndarray, inputs: np.ndarray, weights: np.ndarray) -> None:
     """Lists the entries (inputs, outputs) of each column that are not zero; see Layers."""
-    for k in range(matrix.shape[0]):
-        for j in range(matrix.shape[1]):
-            inputs[j, counts[j]], weights[j, counts[j]] = k, matrix[k, j]
-            counts[j] += matrix[k, j] != 0
     for j in range(matrix.shape[1]):
-        while counts[j] % _TOGETHER:
-            inputs[j, counts[j]], weights[j, counts[j]] = 0, 0
-            counts[j] += 1
+        count, places, kept = 0, inputs[j], weights[j]
+        for k in range(matrix.shape[0]):
+            places[count], kept[count] = k, matrix[k, j]
+            count += matrix[k, j] != 0
+        while count % _TOGETHER:
+            places[count], kept[count] = 0, 0
+            count += 1
+        counts[j] = count
 
 
 @kernel

@@ -171,7 +171,9 @@ def test_choices_of_perceptrons_are_drawn_alike_for_each_layer() -> None:
         assert stats.kstest(functions.densities[:, layer], stats.uniform(0.3, 0.7).cdf).pvalue > 1e-4
     for layer in range(3):
         assert stats.kstest(np.log(functions.gains[:, layer]), stats.uniform(-1, 2).cdf).pvalue > 1e-4
-        drawn = {tuple(row) for row in zip(functions.formulas[:, layer], *functions.coefficients[:, layer].T, strict=True)}
+        drawn = {
+            tuple(row) for row in zip(functions.formulas[:, layer], *functions.coefficients[:, layer].T, strict=True)
+        }
         assert len(drawn) == len(set(ACTIVATIONS.values()))
     paper = draw_perceptrons(9, Config.preset("paper").scm_params, np.random.default_rng(0))
     assert (paper.depths == 2).all()

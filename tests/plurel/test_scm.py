@@ -138,13 +138,13 @@ def test_positions_find_their_numbers(data: list[float], num_knots: int) -> None
 
 
 def test_interpolated_edges_come_close_to_exact_ones() -> None:
-    """At 128 knots the median edge is off by less than 1 % of its spread; jumps and fast sines are not, and bounded."""
+    """At 64 knots the median edge is off by less than 0.5 % of its spread; jumps and fast sines are not, and bounded."""
     encoders = draw_functions([0] * 150, Config().scm_params, np.random.default_rng(0))
     errors = []
     for edge in range(150):
         values = Values(np.random.default_rng(edge).normal(size=2000).astype(np.float32), 0)
         outputs = []
-        for num_knots in (128, 0):
+        for num_knots in (Config().scm_params.edge_knots, 0):
             places = Places(1, 2000, num_knots)
             places.put(0, values)
             table = np.ascontiguousarray(encode(encoders, edge, places.knots[0, : places.num_knots[0]]).T)
@@ -155,7 +155,7 @@ def test_interpolated_edges_come_close_to_exact_ones() -> None:
         if spread > 0:
             errors.append(np.sqrt(np.mean((outputs[0] - outputs[1]) ** 2)) / spread)
     assert len(errors) > 100
-    assert np.median(errors) < 0.01
+    assert np.median(errors) < 0.005
 
 
 @pytest.mark.parametrize("aggregation", AGGREGATIONS)
@@ -224,7 +224,7 @@ def test_a_database_does_not_depend_on_the_batch_size() -> None:
 
 def test_lazy_classes_are_cut_from_numbers() -> None:
     """Classes are intervals of the numbers before relabelling: at most C of them, a permutation of 0 ... C - 1."""
-    lazy = {"propagation_mode_choices": Choices("set", ("type_lazy",)), "edge_knots": 128}
+    lazy = {"propagation_mode_choices": Choices("set", ("type_lazy",)), "edge_knots": 64}
     never = {f"cat_label_{name}_prob_choices": Choices("range", (0.0, 0.0)) for name in ("permute", "reverse")}
     seen = 0
     for seed in range(10):
