@@ -138,7 +138,7 @@ def test_positions_find_their_numbers(data: list[float], num_knots: int) -> None
 
 
 def test_interpolated_edges_come_close_to_exact_ones() -> None:
-    """At 64 knots the median edge is off by less than 0.5 % of its spread; jumps and fast sines are not, and bounded."""
+    """The median edge is off by less than 0.5 % of its spread; jumps and fast sines by more, and bounded."""
     encoders = draw_functions([0] * 150, Config().scm_params, np.random.default_rng(0))
     errors = []
     for edge in range(150):

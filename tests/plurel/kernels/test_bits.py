@@ -36,7 +36,7 @@ def test_streams_have_odd_steps_and_differ() -> None:
 
 def test_both_halves_of_words_are_uniform_and_independent() -> None:
     streams = draw_streams(40, np.random.default_rng(0))
-    words = [[word(stream, i) for i in range(500)] for stream in streams]
+    words = [[np.uint64(word(stream, i)) for i in range(500)] for stream in streams]
     low = np.array([[low_uniform(w) for w in row] for row in words])
     high = np.array([[high_uniform(w) for w in row] for row in words])
     for numbers in (low, high):
