@@ -83,7 +83,7 @@ class Places:
         tables: Array,
         start: int,
     ) -> Array:
-        """Edges `first`, ... from `slots`, weight * encoder at the knots, in `tables` from `start` on; where each starts.
+        """Edges `first`, ... from `slots`, weight * encoder at the knots, in `tables` from `start` on; their starts.
 
         The vectors lie within ±embedding_limit.
         """
