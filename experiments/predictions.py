@@ -1,13 +1,13 @@
 """Predictions of a task as parquet files, so that a score can be recomputed or looked into row by row.
 
-    <folder>/<task>.parquet     one row per label row of the val and test splits, each split in the task's own order
-        split                   val or test
-        position                0, 1, ... within the split
-        entity                  row of the entity table
-        time                    of the seed, UTC; null where it has none
-        target                  label, null where it is hidden; the class's text for a multiclass task
-        <model>                 prediction: probability of true, or the value in the column's unit
-        <model>:<class>         of a multiclass task: probability of the class
+<folder>/<task>.parquet     one row per label row of the val and test splits, each split in the task's own order
+    split                   val or test
+    position                0, 1, ... within the split
+    entity                  row of the entity table
+    time                    of the seed, UTC; null where it has none
+    target                  label, null where it is hidden; the class's text for a multiclass task
+    <model>                 prediction: probability of true, or the value in the column's unit
+    <model>:<class>         of a multiclass task: probability of the class
 """
 
 from __future__ import annotations
@@ -35,9 +35,7 @@ def save_predictions(
     prediction_rows(store, task, predictions).to_parquet(folder / f"{task}.parquet", index=False)
 
 
-def _of_split(
-    store: Store, task: str, predictions: Mapping[str, Mapping[str, np.ndarray]], split: str
-) -> pd.DataFrame:
+def _of_split(store: Store, task: str, predictions: Mapping[str, Mapping[str, np.ndarray]], split: str) -> pd.DataFrame:
     info, rows = store.tasks[task], store.task_rows(task, split)
     is_label_table = info.name in store.labels
     row = store.parent_row[store.parent_offset[rows]].astype(np.int64) if is_label_table else rows

@@ -8,7 +8,22 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from rfm._context_arrays import CONTEXT, DEEPEST, PENDING, STACK, VISITED, Scratch
+from rfm._context_arrays import (
+    CONTEXT,
+    DEEPEST,
+    GROUP_SWAPS,
+    GROUPS,
+    KIND,
+    LEVEL_SWAPS,
+    NEXT,
+    OFFERED,
+    OPENED,
+    ROWS_LEFT,
+    STACK,
+    START,
+    VISITED,
+    Scratch,
+)
 from rfm.random_keys import FACTOR_1, FACTOR_2, GOLDEN
 
 _U27, _U30, _U31, _U32 = (np.uint64(n) for n in (27, 30, 31, 32))
@@ -60,43 +75,65 @@ def grown(array, size):
 
 
 @_jit
-def rehashed(visited, generation):
-    """The set of visited rows in a table twice as long."""
-    new = np.zeros((2 * visited.shape[0], 3), np.int64)
-    for i in range(visited.shape[0]):
-        if visited[i, 1] == generation:
-            slot = find(new, visited[i, 0], generation)
+def rehashed(table, generation):
+    """The entries of this generation in a table twice as long."""
+    new = np.zeros((2 * table.shape[0], 3), np.int64)
+    for i in range(table.shape[0]):
+        if table[i, 1] == generation:
+            slot = find(new, table[i, 0], generation)
             for k in range(3):
-                new[slot, k] = visited[i, k]
+                new[slot, k] = table[i, k]
     return new
 
 
 @_jit
-def longer(array, size):
-    """A copy of a 1-d `array` with room for `size` elements; new ones are not set."""
-    new = np.empty(size, np.int64)
-    for i in range(array.size):
-        new[i] = array[i]
-    return new
+def take(table, generation, position, last):
+    """Takes `position` out of the numbers up to `last`, each in its own place until swaps say otherwise.
+
+    Returns the number found there; the number at `last` moves into its place. Writes one entry of `table`.
+    """
+    slot = find(table, last, generation)
+    moved = table[slot, 2] if table[slot, 1] == generation else last
+    slot = find(table, position, generation)
+    taken = table[slot, 2] if table[slot, 1] == generation else position
+    table[slot, 0] = position
+    table[slot, 1] = generation
+    table[slot, 2] = moved
+    return taken
 
 
 @_jit
-def with_room(scratch, on_stack, in_levels, depth):
-    """The scratch with room for that many more rows on the stack and in levels up to `depth`, and one more visit."""
+def with_room(scratch, on_stack, depth):
+    """The scratch with room for `on_stack` more rows on the stack, a visit at `depth` and its groups, and a draw."""
     count = scratch.count
-    stack, pending, levels = scratch.stack, scratch.pending, scratch.levels
-    current, visited = scratch.current, scratch.visited
-    chosen, row_start, source = scratch.chosen, scratch.row_start, scratch.source
+    stack, groups, levels, opened = scratch.stack, scratch.groups, scratch.levels, scratch.open
+    visited, level_swaps, group_swaps = scratch.visited, scratch.level_swaps, scratch.group_swaps
     if count[STACK] + on_stack > stack.shape[0]:
         stack = grown(stack, count[STACK] + on_stack)
-    if count[PENDING] + in_levels > pending.shape[0]:
-        pending = grown(pending, count[PENDING] + in_levels)
-        current = longer(current, pending.shape[0])  # one level may hold the whole arena
+    if count[GROUPS] + 2 > groups.shape[0]:
+        groups = grown(groups, count[GROUPS] + 2)
+        opened = grown(opened, groups.shape[0])  # one level may hold all groups
     if depth >= levels.shape[0]:
         levels = grown(levels, depth + 1)
     if 2 * count[VISITED] >= visited.shape[0]:
         visited = rehashed(visited, count[CONTEXT])
-    return Scratch(count, scratch.random, visited, stack, pending, levels, current, chosen, row_start, source)
+    if 2 * count[LEVEL_SWAPS] >= level_swaps.shape[0]:
+        level_swaps = rehashed(level_swaps, count[OPENED])
+    if 2 * count[GROUP_SWAPS] >= group_swaps.shape[0]:
+        group_swaps = rehashed(group_swaps, count[CONTEXT])
+    return Scratch(
+        count,
+        scratch.random,
+        visited,
+        stack,
+        groups,
+        levels,
+        opened,
+        level_swaps,
+        group_swaps,
+        scratch.row_start,
+        scratch.source,
+    )
 
 
 @_jit
@@ -109,15 +146,18 @@ def push(scratch, row, depth):
 
 
 @_jit
-def append(scratch, row, depth):
-    """Adds a row to the end of level `depth`; room must be there."""
-    entry = scratch.count[PENDING]
-    scratch.count[PENDING] = entry + 1
+def append(scratch, depth, start, num_rows, offered, kind):
+    """Adds a group to the end of level `depth`; room must be there."""
+    group = scratch.count[GROUPS]
+    scratch.count[GROUPS] = group + 1
     scratch.count[DEEPEST] = max(scratch.count[DEEPEST], depth)
-    scratch.pending[entry, 0] = row
-    scratch.pending[entry, 1] = -1
+    scratch.groups[group, START] = start
+    scratch.groups[group, ROWS_LEFT] = num_rows
+    scratch.groups[group, OFFERED] = offered
+    scratch.groups[group, KIND] = kind
+    scratch.groups[group, NEXT] = -1
     if scratch.levels[depth, 0] < 0:
-        scratch.levels[depth, 0] = entry
+        scratch.levels[depth, 0] = group
     else:
-        scratch.pending[scratch.levels[depth, 1], 1] = entry
-    scratch.levels[depth, 1] = entry
+        scratch.groups[scratch.levels[depth, 1], NEXT] = group
+    scratch.levels[depth, 1] = group

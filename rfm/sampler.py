@@ -145,7 +145,7 @@ class ContextSampler:
         self._check_items(rows, columns, keys)
         contexts = Contexts.empty(keys, self.ctx_len, self.num_parents)
         out = Output(**{name: getattr(contexts, name) for name in Output._fields})
-        scratch = new_scratch(self.ctx_len, self.max_bfs_width, self._num_fkeys)
+        scratch = new_scratch(self.ctx_len, self._num_fkeys)
         fill_contexts(self._graph, self._rules, rows, columns, keys, *self._horizons(rows), out, scratch)
         return contexts
 
