@@ -103,17 +103,20 @@ class Scratch(NamedTuple):
     source: np.ndarray  # (foreign keys + 1, 2), start and end of the rows that a phase takes from each parent
 
 
-def new_scratch(ctx_len: int, num_fkeys: int) -> Scratch:
-    """Work space for contexts of `ctx_len` cells; small, the kernel grows it. `num_fkeys`: the most of any row."""
-    slots = 1 << int(2 * ctx_len).bit_length()
+def new_scratch(ctx_len: int, num_fkeys: int, scale: int) -> Scratch:
+    """Work space for contexts of `ctx_len` cells; enough for most at scale 1. `num_fkeys`: the most of any row.
+
+    `scale` is a power of 2, as the hash tables need it.
+    """
+    slots = scale << int(2 * ctx_len).bit_length()
     return Scratch(
         count=np.zeros(17, np.int64),
         random=np.zeros(1, np.uint64),
         visited=np.zeros((slots, 3), np.int64),
-        stack=np.zeros((64, 2), np.int64),
-        groups=np.zeros((512, 5), np.int64),
-        levels=np.full((32, 2), -1, np.int64),
-        open=np.zeros((512, 2), np.int64),
+        stack=np.zeros((64 * scale, 2), np.int64),
+        groups=np.zeros((512 * scale, 5), np.int64),
+        levels=np.full((32 * scale, 2), -1, np.int64),
+        open=np.zeros((512 * scale, 2), np.int64),
         level_swaps=np.zeros((slots, 3), np.int64),
         group_swaps=np.zeros((slots, 3), np.int64),
         row_start=np.zeros(ctx_len + 1, np.int64),

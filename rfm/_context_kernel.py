@@ -28,7 +28,6 @@ Rows without an emitted cell (keys only, or all missing) are walked through but 
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
 from rfm._context_arrays import (
@@ -59,17 +58,15 @@ from rfm._context_arrays import (
     VISITED,
     Seed,
 )
-from rfm._context_memory import append, below, find, mix, push, take, with_room
+from rfm._context_memory import append, below, find, has_room, jit, mix, push, take
 
 NO_TIME = np.iinfo(np.int64).min
 _TEXT = 1  # SemType.TEXT
 _START, _OWN, _RECENT, _LEVELS = range(4)  # phases of the walk
 _END, _PASSED = -1, -2  # instead of a row: nothing is left; a row that may not be seen
 
-_jit = numba.njit(nogil=True, cache=True)
 
-
-@_jit
+@jit
 def _open_level(scratch):
     """Lists the groups of the next level that has some; False when there is none.
 
@@ -94,7 +91,7 @@ def _open_level(scratch):
     return False
 
 
-@_jit
+@jit
 def _pop_level(graph, rules, scratch):
     """A random row of the shallowest level and its depth; `_END` when nothing is left, `_PASSED` for a hidden label."""
     count = scratch.count
@@ -125,7 +122,7 @@ def _pop_level(graph, rules, scratch):
     return np.int64(graph.child_row[position]), count[LEVEL]
 
 
-@_jit
+@jit
 def _end_of_time(row_time, rows, start, end, limit):
     """First position in [start, end) of `rows` (sorted by time) whose row is later than `limit`."""
     while start < end:
@@ -137,7 +134,7 @@ def _end_of_time(row_time, rows, start, end, limit):
     return start
 
 
-@_jit
+@jit
 def _label_range(graph, seed, entity):
     """Range [start, end) of `graph.label_row` of an entity row's labels that time allows; empty for other rows."""
     local = entity - graph.first_entity
@@ -149,21 +146,7 @@ def _label_range(graph, seed, entity):
     return start, _end_of_time(graph.row_time, graph.label_row, start, end, seed.label_limit)
 
 
-@_jit
-def _has_room(scratch, num_parents, depth):
-    """Whether `with_room` would return the scratch as it is."""
-    count = scratch.count
-    return (
-        count[STACK] + num_parents <= scratch.stack.shape[0]
-        and count[GROUPS] + 2 <= scratch.groups.shape[0]
-        and depth < scratch.levels.shape[0]
-        and 2 * count[VISITED] < scratch.visited.shape[0]
-        and 2 * count[LEVEL_SWAPS] < scratch.level_swaps.shape[0]
-        and 2 * count[GROUP_SWAPS] < scratch.group_swaps.shape[0]
-    )
-
-
-@_jit
+@jit
 def _expand(graph, rules, seed, scratch, row, depth):
     """Neighbours of a visited row: parents on the stack, children and labels on the next level. Room must be there."""
     for i in range(graph.parent_offset[row], graph.parent_offset[row + 1]):
@@ -180,7 +163,7 @@ def _expand(graph, rules, seed, scratch, row, depth):
         append(scratch, depth + 1, start, end - start, end - start, LABELS)
 
 
-@_jit
+@jit
 def _start_phase(graph, rules, seed, scratch, phase):
     """Lists the ranges of rows that the phase takes from the end on: one per parent of the seed, then its own."""
     count = scratch.count
@@ -198,7 +181,7 @@ def _start_phase(graph, rules, seed, scratch, phase):
         scratch.source[i, 0], scratch.source[i, 1] = start, end
 
 
-@_jit
+@jit
 def _next_of_phase(graph, rules, seed, scratch, num_rounds):
     """The next own or recent row and its depth; `_END` when the phase's rows are used up."""
     count = scratch.count
@@ -225,7 +208,7 @@ def _next_of_phase(graph, rules, seed, scratch, num_rounds):
     return np.int64(_END), np.int64(0)
 
 
-@_jit
+@jit
 def _pop(graph, rules, seed, scratch, ctx_len):
     """The next row and its depth; `_END` when nothing is left, `_PASSED` for one that may not be seen."""
     count = scratch.count
@@ -245,7 +228,7 @@ def _pop(graph, rules, seed, scratch, ctx_len):
     return _pop_level(graph, rules, scratch)
 
 
-@_jit
+@jit
 def _emit(rules, out, scratch, b, row, column, value, text):
     """Writes one cell at the next position of context `b`."""
     i = scratch.count[CELLS]
@@ -261,7 +244,7 @@ def _emit(rules, out, scratch, b, row, column, value, text):
         out.value[b, i] = np.float32(value * rules.scale[column] + rules.shift[column])
 
 
-@_jit
+@jit
 def _emit_target(graph, rules, seed, out, scratch, b):
     """The target cell, whether or not the store knows its value."""
     value = np.float64(0.0)
@@ -276,7 +259,7 @@ def _emit_target(graph, rules, seed, out, scratch, b):
         out.value[b, 0] = 0
 
 
-@_jit
+@jit
 def _emit_row(graph, rules, seed, out, scratch, b, row):
     """The cells of a row that may be seen, up to the budget; returns its number in the context, -1 without a cell."""
     time = graph.row_time[row]
@@ -305,7 +288,7 @@ def _emit_row(graph, rules, seed, out, scratch, b, row):
     return scratch.count[ROWS] - 1
 
 
-@_jit
+@jit
 def _write_parents(graph, out, scratch, b):
     """Numbers in the context of each row's parents, onto every cell of the row."""
     width = out.parent_idx.shape[2]
@@ -324,7 +307,7 @@ def _write_parents(graph, out, scratch, b):
             used += 1
 
 
-@_jit
+@jit
 def _reset(rules, scratch, key):
     """Forgets the previous context and seeds the generator."""
     count = scratch.count
@@ -337,40 +320,43 @@ def _reset(rules, scratch, key):
     scratch.random[0] = mix(key)
 
 
-@_jit
+@jit
 def _fill(graph, rules, seed, key, out, scratch, b):
-    """Context `b`; returns the scratch, which may have grown."""
+    """Context `b`; False where the scratch is too small for it."""
     _reset(rules, scratch, key)
     ctx_len = out.row_idx.shape[1]
     row, depth = np.int64(seed.row), np.int64(0)
     while row != _END:
         slot = find(scratch.visited, row, scratch.count[CONTEXT])
-        if row != _PASSED and scratch.visited[slot, 1] != scratch.count[CONTEXT]:
+        is_new = row != _PASSED and scratch.visited[slot, 1] != scratch.count[CONTEXT]
+        num_parents = graph.parent_offset[row + 1] - graph.parent_offset[row] if is_new else 0
+        if not has_room(scratch, num_parents, depth + 1):
+            return False
+        if is_new:
             scratch.visited[slot, 0] = row
             scratch.visited[slot, 1] = scratch.count[CONTEXT]
             scratch.visited[slot, 2] = _emit_row(graph, rules, seed, out, scratch, b, row)
             if scratch.count[CELLS] == ctx_len:
                 break
             scratch.count[VISITED] += 1
-            num_parents = graph.parent_offset[row + 1] - graph.parent_offset[row]
-            if not _has_room(scratch, num_parents, depth + 1):
-                scratch = with_room(scratch, num_parents, depth + 1)
             _expand(graph, rules, seed, scratch, row, depth)
-        elif not _has_room(scratch, 0, 0):
-            scratch = with_room(scratch, 0, 0)
         row, depth = _pop(graph, rules, seed, scratch, ctx_len)
     _write_parents(graph, out, scratch, b)
-    return scratch
+    return True
 
 
-@_jit
-def fill_contexts(graph, rules, rows, columns, keys, cutoffs, label_limits, timeless_labels, out, scratch):
-    """Fills `out` (already all padding) with one context per item; items do not influence one another.
+@jit
+def fill_contexts(graph, rules, rows, columns, keys, cutoffs, label_limits, timeless_labels, out, scratch, first):
+    """Fills `out` (already all padding) with one context per item, from item `first` on.
+
+    Items do not influence one another. Returns the first item that needs a larger scratch, or the number of items.
 
     Args:
         graph, rules, out, scratch: `Graph`, `Rules`, `Output`, `Scratch`.
         rows, columns, cutoffs, label_limits: int64 (B,), see `Seed`; timeless_labels: bool (B,); keys: uint64 (B,).
     """
-    for b in range(rows.size):
+    for b in range(first, rows.size):
         seed = Seed(rows[b], columns[b], cutoffs[b], label_limits[b], timeless_labels[b])
-        scratch = _fill(graph, rules, seed, keys[b], out, scratch, b)
+        if not _fill(graph, rules, seed, keys[b], out, scratch, b):
+            return b
+    return rows.size

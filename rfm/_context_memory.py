@@ -1,4 +1,4 @@
-"""What the compiled walk of `rfm._context_kernel` works with: its generator, its sets of rows and its growing buffers.
+"""What the compiled walk of `rfm._context_kernel` works with: its generator, its sets of rows and its buffers.
 
 numba's cache looks at the kernel's own file only: whoever changes a function here has to edit that file too.
 """
@@ -9,7 +9,6 @@ import numba
 import numpy as np
 
 from rfm._context_arrays import (
-    CONTEXT,
     DEEPEST,
     GROUP_SWAPS,
     GROUPS,
@@ -17,21 +16,21 @@ from rfm._context_arrays import (
     LEVEL_SWAPS,
     NEXT,
     OFFERED,
-    OPENED,
     ROWS_LEFT,
     STACK,
     START,
     VISITED,
-    Scratch,
 )
 from rfm.random_keys import FACTOR_1, FACTOR_2, GOLDEN
 
 _U27, _U30, _U31, _U32 = (np.uint64(n) for n in (27, 30, 31, 32))
 
-_jit = numba.njit(nogil=True, cache=True)
+# Without numba's reference counts, which took six sevenths of the time: every call counted every array of its tuples up
+# and down. So nothing here may make or return an array.
+jit = numba.njit(nogil=True, cache=True, _nrt=False)
 
 
-@_jit
+@jit
 def mix(z):
     """The finaliser of splitmix64 on one uint64, as `rfm.random_keys.mix64` on arrays."""
     z = (z ^ (z >> _U30)) * FACTOR_1
@@ -39,20 +38,20 @@ def mix(z):
     return z ^ (z >> _U31)
 
 
-@_jit
+@jit
 def below(random, n):
     """A number in [0, n), n < 2^32; all in uint64, because numba turns uint64 with int64 into float64."""
     random[0] = random[0] + GOLDEN
     return np.int64(((mix(random[0]) >> _U32) * np.uint64(n)) >> _U32)
 
 
-@_jit
+@jit
 def first_slot(number, table):
     """Where the search for a number starts in an open-addressing table."""
     return np.int64(((np.uint64(number) * GOLDEN) >> _U32) & np.uint64(table.shape[0] - 1))
 
 
-@_jit
+@jit
 def find(table, number, generation):
     """The slot of `table` that holds `number` in this generation, or the free one where it would go."""
     slot = first_slot(number, table)
@@ -61,32 +60,7 @@ def find(table, number, generation):
     return slot
 
 
-@_jit
-def grown(array, size):
-    """A copy of a 2-d `array` with room for `size` rows or more, at least doubled; new elements are -1.
-
-    Loops over elements, here and below: slices and np.full take numba seconds longer to compile.
-    """
-    new = np.empty((max(size, 2 * array.shape[0]), array.shape[1]), np.int64)
-    for i in range(new.shape[0]):
-        for k in range(new.shape[1]):
-            new[i, k] = array[i, k] if i < array.shape[0] else -1
-    return new
-
-
-@_jit
-def rehashed(table, generation):
-    """The entries of this generation in a table twice as long."""
-    new = np.zeros((2 * table.shape[0], 3), np.int64)
-    for i in range(table.shape[0]):
-        if table[i, 1] == generation:
-            slot = find(new, table[i, 0], generation)
-            for k in range(3):
-                new[slot, k] = table[i, k]
-    return new
-
-
-@_jit
+@jit
 def take(table, generation, position, last):
     """Takes `position` out of the numbers up to `last`, each in its own place until swaps say otherwise.
 
@@ -102,41 +76,21 @@ def take(table, generation, position, last):
     return taken
 
 
-@_jit
-def with_room(scratch, on_stack, depth):
-    """The scratch with room for `on_stack` more rows on the stack, a visit at `depth` and its groups, and a draw."""
+@jit
+def has_room(scratch, on_stack, depth):
+    """Whether `on_stack` more rows fit on the stack, a visit at `depth` and its groups into the levels, and a draw."""
     count = scratch.count
-    stack, groups, levels, opened = scratch.stack, scratch.groups, scratch.levels, scratch.open
-    visited, level_swaps, group_swaps = scratch.visited, scratch.level_swaps, scratch.group_swaps
-    if count[STACK] + on_stack > stack.shape[0]:
-        stack = grown(stack, count[STACK] + on_stack)
-    if count[GROUPS] + 2 > groups.shape[0]:
-        groups = grown(groups, count[GROUPS] + 2)
-        opened = grown(opened, groups.shape[0])  # one level may hold all groups
-    if depth >= levels.shape[0]:
-        levels = grown(levels, depth + 1)
-    if 2 * count[VISITED] >= visited.shape[0]:
-        visited = rehashed(visited, count[CONTEXT])
-    if 2 * count[LEVEL_SWAPS] >= level_swaps.shape[0]:
-        level_swaps = rehashed(level_swaps, count[OPENED])
-    if 2 * count[GROUP_SWAPS] >= group_swaps.shape[0]:
-        group_swaps = rehashed(group_swaps, count[CONTEXT])
-    return Scratch(
-        count,
-        scratch.random,
-        visited,
-        stack,
-        groups,
-        levels,
-        opened,
-        level_swaps,
-        group_swaps,
-        scratch.row_start,
-        scratch.source,
+    return (
+        count[STACK] + on_stack <= scratch.stack.shape[0]
+        and count[GROUPS] + 2 <= scratch.groups.shape[0]
+        and depth < scratch.levels.shape[0]
+        and 2 * count[VISITED] < scratch.visited.shape[0]
+        and 2 * count[LEVEL_SWAPS] < scratch.level_swaps.shape[0]
+        and 2 * count[GROUP_SWAPS] < scratch.group_swaps.shape[0]
     )
 
 
-@_jit
+@jit
 def push(scratch, row, depth):
     """Puts a row on the parent stack; room must be there."""
     top = scratch.count[STACK]
@@ -145,7 +99,7 @@ def push(scratch, row, depth):
     scratch.count[STACK] = top + 1
 
 
-@_jit
+@jit
 def append(scratch, depth, start, num_rows, offered, kind):
     """Adds a group to the end of level `depth`; room must be there."""
     group = scratch.count[GROUPS]

@@ -145,8 +145,11 @@ class ContextSampler:
         self._check_items(rows, columns, keys)
         contexts = Contexts.empty(keys, self.ctx_len, self.num_parents)
         out = Output(**{name: getattr(contexts, name) for name in Output._fields})
-        scratch = new_scratch(self.ctx_len, self._num_fkeys)
-        fill_contexts(self._graph, self._rules, rows, columns, keys, *self._horizons(rows), out, scratch)
+        done, scale, horizons = 0, 1, self._horizons(rows)
+        while done < len(rows):
+            scratch = new_scratch(self.ctx_len, self._num_fkeys, scale)
+            done = fill_contexts(self._graph, self._rules, rows, columns, keys, *horizons, out, scratch, done)
+            scale *= 2
         return contexts
 
     def visible_labels(self, row: int) -> np.ndarray:
