@@ -40,13 +40,20 @@ def _of_split(store: Store, task: str, predictions: Mapping[str, Mapping[str, np
     is_label_table = info.name in store.labels
     row = store.parent_row[store.parent_offset[rows]].astype(np.int64) if is_label_table else rows
     seconds = pd.Series(np.asarray(store.row_time[rows]))
+    target = store.task_targets(task, split)
+    if info.classes:
+        names = np.array([c.value for c in info.classes] + [None], dtype=object)
+        target = names[np.where(np.isnan(target), -1, target).astype(int)]
     columns: dict[str, object] = {
         "split": split,
         "position": np.arange(len(rows)),
         "entity": row - store.tables[info.entity_table].first_row,
         "time": pd.to_datetime(seconds.where(~seconds.isin((NO_TIME, NEVER))), unit="s"),
-        "target": store.task_targets(task, split),
+        "target": target,
     }
     for model, by_split in predictions.items():
-        columns[model] = by_split[split]
+        if info.classes:
+            columns |= {f"{model}:{c.value}": by_split[split][:, k] for k, c in enumerate(info.classes)}
+        else:
+            columns[model] = by_split[split]
     return pd.DataFrame(columns, index=np.arange(len(rows)))

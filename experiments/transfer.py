@@ -119,7 +119,9 @@ def print_table(table: pd.DataFrame) -> None:
     models = ["constant", "entity_mean", "label_history", "zero-shot", "fine-tuned"]
     wide = table.pivot_table(index=["dataset", "task", "metric", "split"], columns="model", values="value", sort=False)
     print(wide[[m for m in models if m in wide]].round(2).to_string())
-    first = table["metric"].isin(("auroc", "r2")) & (table["split"] == "test") & table["model"].isin(models[3:])
+    first = (
+        table["metric"].isin(("auroc", "r2", "accuracy")) & (table["split"] == "test") & table["model"].isin(models[3:])
+    )
     lifts = table[first]
     if len(lifts):
         print("\nLift over label history on test rows, 95 % of the bootstrap over rows")

@@ -247,14 +247,14 @@ def _emit(rules, out, scratch, b, row, column, value, text):
 @jit
 def _emit_target(graph, rules, seed, out, scratch, b):
     """The target cell, whether or not the store knows its value."""
-    value = np.float64(0.0)
+    value, text = np.float64(0.0), np.int32(-1)
     known = False
     for i in range(graph.cell_offset[seed.row], graph.cell_offset[seed.row + 1]):
         if graph.cell_column[i] == seed.column:
-            value = np.float64(graph.cell_value[i])
+            value, text = np.float64(graph.cell_value[i]), graph.cell_text[i]
             known = True
     out.is_target[b, 0] = True
-    _emit(rules, out, scratch, b, seed.row, np.int32(seed.column), value, np.int32(-1))
+    _emit(rules, out, scratch, b, seed.row, np.int32(seed.column), value, text)
     if not known:
         out.value[b, 0] = 0
 

@@ -132,7 +132,8 @@ class ContextSampler:
         Args:
             rows: int (B,), seed rows of the store.
             columns: int (B,) or one for all, the column of the seed row whose cell is hidden and to be predicted. The
-                store need not know its value.
+                store need not know its value. The target of a multiclass task is a text: `rfm.classes` turns such
+                contexts into questions that a model can answer.
             keys: uint64 (B,), random keys (`rfm.random_keys.item_keys`).
 
         Raises:
@@ -211,7 +212,8 @@ class ContextSampler:
         own = self._column_table[columns] == store.row_table[rows]
         _check_items(rows, own, f"the target column of seed row {{}} of {store.name} belongs to another table")
         is_text = self._rules.sem_type[columns] == SemType.TEXT
-        _check_items(columns, ~is_text, f"column id {{}} of {store.name} is text, which cannot be a target")
+        if self.task is None or not self.task.classes:
+            _check_items(columns, ~is_text, f"column id {{}} of {store.name} is text, which cannot be a target")
         if self.task is None:
             return
         is_target = columns == self.task.target_column

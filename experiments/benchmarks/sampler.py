@@ -5,7 +5,9 @@
 FOLDER is a RelBench-3 folder. Seed rows are taken in random order, 32 a batch. `tokens_per_second` counts the cells,
 padding left out, of contexts alone; `batch_tokens_per_second` of contexts joined into the tensors that a model reads,
 with the distinct strings of a batch gathered once each. The peer runs afterwards on the same core; it copies two
-384-wide vectors for every cell, so the two do not do the same work.
+384-wide vectors for every cell, so the two do not do the same work. Where other programs share the core, compare
+`*_per_cpu_second`. The lines `threads` are of one sampler that several threads share, each on batches of its own, on as
+many cores as there are threads.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +35,7 @@ from rfm.store import build_stores
 
 PEERS_HOME = Path(os.environ.get("PEERS_HOME", Path.home() / ".cache" / "plurel-peers"))
 PEER_SCRIPT = Path(__file__).resolve().parents[3] / "shared" / "peers" / "sampler.py"
+ROUNDS = 5
 NOTE = "the peer also copies two 384-wide vectors per token"
 
 
@@ -63,15 +67,50 @@ def measure(args: argparse.Namespace, store_root: Path) -> list[dict]:
             chosen = order[np.arange(call * args.batch, (call + 1) * args.batch) % len(order)]
             return sampler.sample(chosen, sampler.task.target_column, item_keys(call, chosen))
 
-        record = {"what": "sampler", "db": store.name, "task": args.task, "split": args.split, "ctx": ctx_len}
-        record |= {"protocol": args.protocol, "policy": args.policy, "batch": args.batch}
-        record |= timed(lambda call, draw=draw: draw(call).num_tokens, args.seconds)
+        def count(call: int, draw=draw) -> int:
+            return draw(call).num_tokens
+
+        def count_batch(call: int, draw=draw) -> int:
+            return make_batch(draw(call), texts).num_tokens
+
+        facts = {"db": store.name, "task": args.task, "split": args.split, "ctx": ctx_len}
+        facts |= {"protocol": args.protocol, "policy": args.policy, "batch": args.batch}
+        record = {"what": "sampler"} | facts | timed(count, args.seconds)
         record["fill"] = round(record["tokens"] / (record["batches"] * args.batch * ctx_len), 4)
-        batches = timed(lambda call, draw=draw: make_batch(draw(call), texts).num_tokens, args.seconds)
-        record["batch_tokens_per_second"] = batches["tokens_per_second"]
+        batches = timed(count_batch, args.seconds)
+        record |= {f"batch_{key}": batches[key] for key in ("tokens_per_second", "tokens_per_cpu_second")}
         print(json.dumps(record), flush=True)
         records.append(record)
+        for work, name in ((count, "contexts"), (count_batch, "batches")):
+            print(json.dumps({"what": "threads", "of": name} | facts | scaling(work, args.threads, args.seconds)))
     return records
+
+
+def scaling(work: Callable[[int], int], threads: int, seconds: float) -> dict[str, float]:
+    """Tokens of one thread on one core, of `threads` on as many, and how often the latter hold the former.
+
+    One after the other, five times; the ratio is the median, which another program's bursts move little.
+    """
+    own = getattr(os, "sched_getaffinity", lambda _: None)(0)
+    rates: dict[int, list[float]] = {1: [], threads: []}
+    for _ in range(ROUNDS):
+        for count, of_count in rates.items():
+            unpin(count)
+            with ThreadPoolExecutor(count) as pool:
+                start = time.perf_counter()
+                parts = pool.map(lambda i: timed(lambda call: work(1000 * i + call), seconds / ROUNDS), range(count))
+                of_count.append(sum(part["tokens"] for part in parts) / (time.perf_counter() - start))
+    if own is not None:
+        os.sched_setaffinity(0, own)
+    ratio = np.median(np.array(rates[threads]) / np.array(rates[1]))
+    known = {f"tokens_per_second_{count}": round(float(np.median(of_count))) for count, of_count in rates.items()}
+    return {"threads": threads, "ratio": round(float(ratio), 2)} | known
+
+
+def unpin(cores: int) -> None:
+    """Lets this process use its last `cores` cores."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, set(range(os.cpu_count() - cores, os.cpu_count())))
 
 
 def measure_peer(args: argparse.Namespace) -> list[dict]:
@@ -101,6 +140,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--ctx", default="256,1024", type=lambda text: [int(part) for part in text.split(",")])
     parser.add_argument("--batch", type=int, default=32, help="contexts per call")
     parser.add_argument("--seconds", type=float, default=5.0, help="timed seconds per measurement")
+    parser.add_argument("--threads", type=int, default=2, help="cores of the measurement with threads")
     parser.add_argument("--protocol", default="paper", choices=("paper", "temporal", "relbench"))
     parser.add_argument("--policy", default="paper", choices=("paper", "history", "mixed"))
     return parser.parse_args(argv)
@@ -118,8 +158,9 @@ def main(argv: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     for mine, peer in zip(ours, measure_peer(args), strict=False):
-        ratio = mine["tokens_per_second"] / peer["tokens_per_second"]
-        print(json.dumps({"what": "ratio", "ctx": mine["ctx"], "ours_over_peer": round(ratio, 2), "note": NOTE}))
+        by_wall, by_cpu = (mine[key] / peer[key] for key in ("tokens_per_second", "tokens_per_cpu_second"))
+        ratios = {"ours_over_peer": round(by_wall, 2), "ours_over_peer_per_cpu_second": round(by_cpu, 2)}
+        print(json.dumps({"what": "ratio", "ctx": mine["ctx"]} | ratios | {"note": NOTE}), flush=True)
     return 0
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from relbench.manifest import KIND_AUTOCOMPLETE, TaskManifest
 
 from rfm.store.columns import mean_std
-from rfm.store.format import Column, SemType, TableInfo
+from rfm.store.format import LABEL_PREFIX, Column, SemType, TableInfo, TaskClass
 from rfm.store.keys import children, parents
+from rfm.store.labels import Labels
 from rfm.store.parts import TablePart
 from rfm.store.text import TextTable
 
@@ -49,6 +51,25 @@ def describe_columns(parts: Sequence[TablePart], texts: TextTable) -> tuple[Colu
         index = len(columns)
         columns.append(Column(index, name, part.name, values.sem_type, int(name_text[index]), stats))
     return tuple(columns)
+
+
+def describe_classes(
+    task: str, manifest: TaskManifest, labels: Labels, parts: Sequence[TablePart], texts: TextTable
+) -> tuple[TaskClass, ...]:
+    """The classes of a multiclass task, with the statistics that their boolean columns would have; else none."""
+    if not labels.classes:
+        return ()
+    name = manifest.entity_table if manifest.kind == KIND_AUTOCOMPLETE else LABEL_PREFIX + task
+    part = next(part for part in parts if part.name == name)
+    values = part.columns[manifest.target_col]
+    ids = texts.ids(labels.classes)
+    names = texts.ids(f"{manifest.target_col} is {value} of {part.title}" for value in labels.classes)
+    classes = []
+    for value, text, name_text in zip(labels.classes, ids, names, strict=True):
+        is_class = (values.text == values.strings.index(value)).astype(np.float64)
+        stats = {"whole": mean_std(is_class[values.valid]), "train": mean_std(is_class[values.valid & part.in_train])}
+        classes.append(TaskClass(value, int(text), int(name_text), stats))
+    return tuple(classes)
 
 
 def join_arrays(parts: Sequence[TablePart], columns: Sequence[Column], texts: TextTable) -> dict[str, np.ndarray]:

@@ -13,11 +13,10 @@ from relbench.manifest import KIND_AUTOCOMPLETE, TaskManifest
 from tqdm import tqdm
 
 from rfm.errors import RfmError
-from rfm.store.arrays import describe_columns, describe_tables, join_arrays
-from rfm.store.format import LABEL_PREFIX, META_NAME, NO_TIME, StoreMeta, TableInfo, TaskInfo
+from rfm.store.arrays import describe_classes, describe_columns, describe_tables, join_arrays
+from rfm.store.format import LABEL_PREFIX, META_NAME, NO_TIME, StoreMeta, TableInfo, TaskClass, TaskInfo
 from rfm.store.keys import group_by_time
 from rfm.store.labels import (
-    BINARY,
     Labels,
     Unsupported,
     autocomplete_labels,
@@ -81,7 +80,8 @@ def build_store(source: str | Path | Source, root: str | Path, texts: TextTable)
     tasks = []
     for task, found in labels.items():
         arrays.update(_task_arrays(f"task{len(tasks)}", task, source.tasks[task], found, infos))
-        tasks.append(_task_info(source, task, found, parts, infos))
+        classes = describe_classes(task, source.tasks[task], found, parts, texts)
+        tasks.append(_task_info(source, task, found, parts, infos, classes))
     meta = StoreMeta(
         name=source.name,
         fingerprint=key,
@@ -115,12 +115,13 @@ def _database_parts(source: Source, tables: dict[str, pa.Table], val_time: int) 
     for name, table in tables.items():
         rows[name] = (first, table.num_rows)
         first += table.num_rows
-    binary: dict[str, set[str]] = {name: set() for name in tables}
+    targets: dict[str, dict[str, str]] = {name: {} for name in tables}
     for task in source.tasks.values():
-        if task.kind == KIND_AUTOCOMPLETE and task.task_type == BINARY and task.entity_table in binary:
-            binary[task.entity_table].add(task.target_col)
+        if task.kind == KIND_AUTOCOMPLETE and task.entity_table in targets:
+            targets[task.entity_table][task.target_col] = task.task_type
+    sem_types = source.sem_types
     return [
-        database_part(name, table, source.manifest.tables[name], rows, val_time, binary[name])
+        database_part(name, table, source.manifest.tables[name], rows, val_time, sem_types.get(name, {}), targets[name])
         for name, table in tables.items()
     ]
 
@@ -158,7 +159,12 @@ def _task_arrays(
 
 
 def _task_info(
-    source: Source, task: str, labels: Labels, parts: list[TablePart], infos: tuple[TableInfo, ...]
+    source: Source,
+    task: str,
+    labels: Labels,
+    parts: list[TablePart],
+    infos: tuple[TableInfo, ...],
+    classes: tuple[TaskClass, ...],
 ) -> TaskInfo:
     manifest = source.tasks[task]
     autocomplete = manifest.kind == KIND_AUTOCOMPLETE
@@ -179,6 +185,7 @@ def _task_info(
         table=table,
         target_column=infos[index].column_ids[position],
         split_sizes=labels.split_sizes,
+        classes=classes,
     )
 
 

@@ -16,7 +16,7 @@ import yaml
 from relbench.manifest import DatasetManifest, TaskManifest, validate_dataset_manifest
 
 from rfm.errors import RfmError
-from rfm.store.format import FORMAT_VERSION, LABEL_PREFIX, SPLITS, unknown
+from rfm.store.format import FORMAT_VERSION, LABEL_PREFIX, SPLITS, SemType, unknown
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,8 @@ class Source:
     path: Path
     manifest: DatasetManifest
     tasks: dict[str, TaskManifest]
+    sem_types: dict[str, dict[str, SemType]]
+    """Table -> column -> type that the manifest asks for, see `columns.py`."""
 
     @property
     def name(self) -> str:
@@ -65,7 +67,7 @@ def open_source(name_or_path: str | Path) -> Source:
         for folder in sorted((path / "tasks").glob("*/"))
         if (folder / "manifest.yaml").exists()
     }
-    source = Source(path, manifest, tasks)
+    source = Source(path, manifest, tasks, _read_sem_types(path / "manifest.yaml"))
     _check_tables(source)
     for task, task_manifest in tasks.items():
         _check_removed_columns(source, task, task_manifest)
@@ -137,6 +139,21 @@ def _load_task(path: Path) -> TaskManifest:
     return manifest
 
 
+def _read_sem_types(path: Path) -> dict[str, dict[str, SemType]]:
+    tables = yaml.safe_load(path.read_text(encoding="utf-8"))["tables"]
+    found: dict[str, dict[str, SemType]] = {}
+    known = {sem_type.name.lower(): sem_type for sem_type in SemType}
+    for table, spec in tables.items():
+        wanted = spec.get("sem_types") or {}
+        if not isinstance(wanted, dict):
+            raise RfmError(f"{path}: sem_types of table {table!r} must map columns to types, got {wanted!r}")
+        for column, name in wanted.items():
+            if name not in known:
+                raise unknown("type", str(name), list(known), f"{path}: sem_types of {table}.{column}")
+            found.setdefault(table, {})[column] = known[name]
+    return found
+
+
 def _check_tables(source: Source) -> None:
     schemas = {}
     for table, spec in source.manifest.tables.items():
@@ -152,6 +169,9 @@ def _check_tables(source: Source) -> None:
         names = schemas[table].names
         for column in (name for name in names if names.count(name) > 1):
             raise RfmError(f"table {table!r}: column {column!r} occurs twice in {path}")
+        for column in source.sem_types.get(table, {}):
+            if column not in names or column in (spec.pkey, *spec.fkeys):
+                raise unknown("feature column", column, names, f"sem_types: table {table!r}")
         for fkey, parent in spec.fkeys.items():
             if parent in source.manifest.tables and source.manifest.tables[parent].pkey is None:
                 raise RfmError(f"table {table!r}: foreign key {fkey!r} names {parent!r}, which has no primary key")
