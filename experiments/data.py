@@ -44,7 +44,7 @@ def _section(title: str, table: pd.DataFrame) -> list[str]:
         return []
     texts = {name: str for name in table.columns}
     cells = table.astype(object).apply(lambda column: column.map(texts[column.name]))
-    right = [name for name in table.columns if cells[name].str.fullmatch(r"[-\d,.]+( %)?").all() and name != "time"]
+    right = [name for name in table.columns if cells[name].str.fullmatch(r"[-<\d,. ]+%?").all() and name != "time"]
     widths = {name: max(len(name), int(cells[name].str.len().max())) for name in table.columns}
 
     def line(values: dict[str, str]) -> str:
@@ -59,7 +59,9 @@ def _once(names: pd.Series) -> pd.Series:
 
 
 def _percent(share: float) -> str:
-    return "-" if share == 0 else f"{share:.1%}".replace("%", " %")
+    if share == 0:
+        return "-"
+    return "< 0.1 %" if share < 0.001 else f"{share:.1%}".replace("%", " %")
 
 
 @hydra.main(version_base="1.3", config_path="../conf", config_name="data")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,8 +16,11 @@ from rfm.store import NEVER, NO_TIME, Column, SemType, Store, TableInfo, TextTab
 from rfm.store.source import Source
 
 SPLITS = ("train", "val", "test")
-MAX_CODES = 20
+MAX_CODES = 10
 """A column of so few different whole numbers, each some 50 times or more, may hold codes of categories."""
+
+MAX_DEVIATIONS = 30.0
+"""A number further from the mean than so many standard deviations may be a typing error or a code for "unknown"."""
 
 _EXAMPLES, _EXAMPLE_LENGTH = 3, 18
 
@@ -115,11 +119,11 @@ def _show_values(column: Column, distinct: np.ndarray, counts: np.ndarray, texts
         return ", ".join(_shorten(texts.strings[int(i)]) for i in most) + (", ..." if len(distinct) > len(most) else "")
     raw = distinct * std + mean
     if column.sem_type is SemType.DATETIME:
-        return f"{_date(raw.min())} to {_date(raw.max())}"
-    share = f"mean {mean:.4g}"
+        first, last = (round(time / 3600) * 3600 for time in (raw.min(), raw.max()))  # stored to some minutes
+        return f"{_date(first)} to {_date(last)}"
     if column.sem_type is SemType.BOOLEAN:
         return f"{mean:.1%} true"
-    return f"{share} +- {std:.3g}, {_number(raw.min(), std)} to {_number(raw.max(), std)}"
+    return f"mean {mean:.4g} +- {std:.3g}, {_number(raw.min(), std)} to {_number(raw.max(), std)}"
 
 
 def _column_warnings(
@@ -130,6 +134,12 @@ def _column_warnings(
         return [f"{name}: no value at all"]
     if len(distinct) == 1 and table.num_rows > 1 and counts[0] == table.num_rows:
         return [f"{name}: the same value in every row"]
+    if column.sem_type is SemType.NUMBER and np.abs(distinct).max(initial=0.0) > MAX_DEVIATIONS:
+        mean, std = column.stats["whole"]
+        far = distinct[np.abs(distinct).argmax()]
+        return [
+            f"{name}: {_number(far * std + mean, std)} is {abs(far):.0f} standard deviations from the mean {mean:.4g}"
+        ]
     if column.sem_type is SemType.NUMBER and 2 < len(distinct) <= MAX_CODES and counts.sum() >= 50 * len(distinct):
         mean, std = column.stats["whole"]
         raw = distinct * std + mean
@@ -156,7 +166,7 @@ def _task(store: Store, task: str) -> dict:
     for split in SPLITS:
         target = store.task_targets(task, split)
         known = target[~np.isnan(target)]
-        row |= {split: len(target), f"{split} labels": _show_labels(store, task, known)}
+        row |= {split: f"{len(target):,}", f"{split} labels": _show_labels(store, task, known)}
     return row
 
 
@@ -166,9 +176,8 @@ def _show_labels(store: Store, task: str, known: np.ndarray) -> str:
         return "hidden"
     if info.classes:
         most = np.bincount(known.astype(int), minlength=len(info.classes))
-        return (
-            f"{len(info.classes)} classes, {most.max() / len(known):.1%} {_shorten(info.classes[most.argmax()].value)}"
-        )
+        majority = _shorten(info.classes[most.argmax()].value)
+        return f"{len(info.classes)} classes, {most.max() / len(known):.1%} {majority}"
     if info.task_type == "binary_classification":
         return f"{known.mean():.1%} true"
     return f"{known.mean():.4g} +- {known.std():.3g}"
@@ -212,7 +221,7 @@ def _duration(seconds: int) -> str:
 
 def _number(value: float, std: float) -> str:
     """Without the rounding of a float32 of standard deviations."""
-    return f"{round(value / std, 5) * std + 0.0:.4g}"
+    return f"{round(value, math.ceil(5 - math.log10(std))) + 0.0:.4g}"
 
 
 def _shorten(text: str) -> str:
