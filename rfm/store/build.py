@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 from relbench.manifest import KIND_AUTOCOMPLETE, TaskManifest
 from tqdm import tqdm
 
@@ -25,7 +24,7 @@ from rfm.store.labels import (
     timedelta_seconds,
 )
 from rfm.store.parts import TablePart, database_part, label_part
-from rfm.store.source import Source, fingerprint, open_source, read_parquet
+from rfm.store.source import Source, count_rows, fingerprint, open_source, read_parquet
 from rfm.store.store import Store
 from rfm.store.text import TextTable
 
@@ -66,9 +65,8 @@ def build_store(source: str | Path | Source, root: str | Path, texts: TextTable)
     if existing is not None:
         return existing
     val_time, test_time = (int(source.timestamp(which).timestamp() // 1) for which in ("val", "test"))
-    tables = {name: read_parquet(source.table_path(name), f"table {name!r}") for name in source.manifest.tables}
-    parts = _database_parts(source, tables, val_time)
-    labels, skipped = _read_tasks(source, tables)
+    parts = _database_parts(source, val_time)
+    labels, skipped = _read_tasks(source, {part.name: part.num_rows for part in parts})
     first_row = {info.name: info.first_row for info in describe_tables(parts)}
     for task, found in labels.items():
         manifest = source.tasks[task]
@@ -110,33 +108,34 @@ def _open_valid(path: Path, key: str, texts: TextTable) -> Store | None:
     return store if store.fingerprint == key and has_texts else None
 
 
-def _database_parts(source: Source, tables: dict[str, pa.Table], val_time: int) -> list[TablePart]:
+def _database_parts(source: Source, val_time: int) -> list[TablePart]:
+    """Every table, one in memory at a time."""
     rows, first = {}, 0
-    for name, table in tables.items():
-        rows[name] = (first, table.num_rows)
-        first += table.num_rows
-    targets: dict[str, dict[str, str]] = {name: {} for name in tables}
+    for name in source.manifest.tables:
+        num_rows = count_rows(source.table_path(name), f"table {name!r}")
+        rows[name] = (first, num_rows)
+        first += num_rows
+    targets: dict[str, dict[str, str]] = {name: {} for name in rows}
     for task in source.tasks.values():
         if task.kind == KIND_AUTOCOMPLETE and task.entity_table in targets:
             targets[task.entity_table][task.target_col] = task.task_type
-    sem_types = source.sem_types
-    return [
-        database_part(name, table, source.manifest.tables[name], rows, val_time, sem_types.get(name, {}), targets[name])
-        for name, table in tables.items()
-    ]
+    parts = []
+    for name, spec in source.manifest.tables.items():
+        table = read_parquet(source.table_path(name), f"table {name!r}")
+        parts.append(database_part(name, table, spec, rows, val_time, source.sem_types.get(name, {}), targets[name]))
+    return parts
 
 
-def _read_tasks(source: Source, tables: dict[str, pa.Table]) -> tuple[dict[str, Labels], dict[str, str]]:
+def _read_tasks(source: Source, num_rows: dict[str, int]) -> tuple[dict[str, Labels], dict[str, str]]:
     """Labels of the supported tasks, and the reason why each other is left out."""
     labels, skipped = {}, {}
     for task, manifest in source.tasks.items():
         try:
             check_supported(source, task, manifest)
-            entities = tables[manifest.entity_table]
             if manifest.kind == KIND_AUTOCOMPLETE:
-                labels[task] = autocomplete_labels(source, task, manifest, entities)
+                labels[task] = autocomplete_labels(source, task, manifest)
             else:
-                labels[task] = read_labels(source, task, manifest, entities.num_rows)
+                labels[task] = read_labels(source, task, manifest, num_rows[manifest.entity_table])
         except Unsupported as reason:
             skipped[task] = str(reason)
     return labels, skipped

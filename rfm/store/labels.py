@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 import relbench
 from relbench.manifest import KIND_AUTOCOMPLETE, KIND_EXTERNAL, KIND_FORECAST, TaskManifest
 
@@ -85,18 +86,22 @@ def read_labels(source: Source, task: str, manifest: TaskManifest, num_entities:
     return Labels(np.concatenate(entities), time, target, sizes, classes)
 
 
-def autocomplete_labels(source: Source, task: str, manifest: TaskManifest, table: pa.Table) -> Labels:
+def autocomplete_labels(source: Source, task: str, manifest: TaskManifest) -> Labels:
     """The rows of the entity table that have the target, split by time, in relbench's order (time, then row).
 
     train: time <= val timestamp; val: (val, test timestamp]; test: later. Label files, where there are some, name
     rows and order instead, as in relbench.
     """
     what = f"task {task!r}: table {manifest.entity_table!r}"
-    if manifest.target_col not in table.column_names:
-        raise unknown("column", manifest.target_col, table.column_names, what)
+    path = source.table_path(manifest.entity_table)
+    names = pq.read_schema(path).names
+    if manifest.target_col not in names:
+        raise unknown("column", manifest.target_col, names, what)
     spec = source.manifest.tables[manifest.entity_table]
     if manifest.target_col in (spec.pkey, *spec.fkeys):
         raise RfmError(f"{what}: target {manifest.target_col!r} is a key; only feature columns can be targets")
+    wanted = [manifest.target_col] + ([spec.time_col] if spec.time_col not in (None, manifest.target_col) else [])
+    table = read_parquet(path, what, wanted)
     target, classes = _numbers(manifest, [table[manifest.target_col]])
     rows = _autocomplete_files(source, task, spec.pkey or "primary_key", len(target))
     if rows is None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,14 +90,26 @@ def fingerprint(source: Source, text_model: str) -> str:
     return digest.hexdigest()
 
 
-def read_parquet(path: Path, what: str) -> pa.Table:
-    """One parquet file.
+def read_parquet(path: Path, what: str, columns: list[str] | None = None) -> pa.Table:
+    """One parquet file, or some of its columns.
 
     Raises:
         RfmError: naming `what` and the file, when it is missing or damaged.
     """
+    with _parquet_errors(path, what):
+        return pq.read_table(path, columns=columns, partitioning=None)
+
+
+def count_rows(path: Path, what: str) -> int:
+    """Rows of one parquet file, from its footer; raises as `read_parquet`."""
+    with _parquet_errors(path, what):
+        return pq.read_metadata(path).num_rows
+
+
+@contextmanager
+def _parquet_errors(path: Path, what: str) -> Iterator[None]:
     try:
-        return pq.read_table(path, partitioning=None)
+        yield
     except FileNotFoundError:
         raise RfmError(f"{what}: no file {path}") from None
     except (OSError, pa.ArrowException) as error:
