@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+from relbench.base import Dataset
 from relbench.manifest import KIND_AUTOCOMPLETE, TaskManifest
 from tqdm import tqdm
 
@@ -24,21 +26,24 @@ from rfm.store.labels import (
     timedelta_seconds,
 )
 from rfm.store.parts import TablePart, database_part, label_part
-from rfm.store.source import Source, count_rows, fingerprint, open_source, read_parquet
+from rfm.store.source import Source, count_rows, fingerprint, list_sources, open_source, read_parquet
 from rfm.store.store import Store
 from rfm.store.text import TextTable
 
 
 def build_stores(
-    sources: Iterable[str | Path], root: str | Path, text_model: str = "minilm", progress: bool = True
+    sources: Iterable[str | Path | Dataset], root: str | Path, text_model: str = "minilm", progress: bool = True
 ) -> tuple[list[Store], TextTable]:
     """The stores of all sources under one root, in order, and their embedded texts; what is valid already is kept.
+
+    A source is a RelBench-3 folder, a corpus (a folder of such folders: all of them, by name), a Hub name, or what
+    `relbench.load_dataset` returns.
 
     Raises:
         RfmError: a source or an existing text table is unfit, or two sources have one name.
     """
     opened: dict[str, Source] = {}
-    for source in map(open_source, sources):
+    for source in map(open_source, itertools.chain.from_iterable(map(list_sources, sources))):
         if source.name in opened:
             raise RfmError(f"{opened[source.name].path} and {source.path} are both named {source.name!r}; rename one")
         opened[source.name] = source
@@ -49,8 +54,8 @@ def build_stores(
     return stores, texts
 
 
-def build_store(source: str | Path | Source, root: str | Path, texts: TextTable) -> Store:
-    """The store of one RelBench-3 folder or Hub dataset, at root/<database name>.
+def build_store(source: str | Path | Dataset | Source, root: str | Path, texts: TextTable) -> Store:
+    """The store of one database, at root/<database name>; `source` as in `build_stores`, but no corpus.
 
     An existing store with the same fingerprint and text table is opened; any other is built anew. Its strings join
     `texts` (and are embedded by `texts.embed`).

@@ -62,6 +62,8 @@ def read_column(array: pa.ChunkedArray, wanted: SemType | None, what: str) -> Co
     kind = array.type
     if wanted is SemType.TEXT:
         return _text(to_strings(array))
+    if pa.types.is_null(kind) and wanted is not None:
+        return _numeric(wanted, to_float(array))
     if pa.types.is_boolean(kind) or is_number_type(kind) or pa.types.is_duration(kind):
         return _number_or_boolean(to_float(array), wanted, pa.types.is_boolean(kind), what)
     if _is_time_type(kind):
@@ -82,7 +84,8 @@ def _number_or_boolean(value: np.ndarray, wanted: SemType | None, is_boolean: bo
         wrong = "a number" if wanted is SemType.DATETIME else f"{known[~np.isin(known, (0.0, 1.0))][0]:g}"
         raise RfmError(f"{what}: {wrong} cannot be read as {wanted.name.lower()}, as the manifest's sem_types want it")
     both_occur = is_binary and len(known) > 0 and known.min() != known.max()
-    return _numeric(wanted or (SemType.BOOLEAN if is_boolean or both_occur else SemType.NUMBER), value)
+    by_rule = SemType.BOOLEAN if is_boolean or both_occur else SemType.NUMBER
+    return _numeric(by_rule if wanted is None else wanted, value)
 
 
 def to_float(array: pa.ChunkedArray) -> np.ndarray:
