@@ -14,11 +14,13 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
+import re
 import resource
 import statistics
 import sys
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -106,6 +108,11 @@ def _since(wall: float) -> float:
 
 
 def _peak_mb() -> int:
+    """Peak memory of this process; getrusage would count that of the process that started it."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        (peak,) = re.findall(r"VmHWM:\s+(\d+) kB", status.read_text())
+        return round(int(peak) / 1024)
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 
@@ -133,9 +140,10 @@ def main(argv: list[str] | None = None) -> int:
         if args.strings:
             jobs.append((measure_strings, args.strings, Path(work) / "texts"))
         for function, *arguments in jobs:
-            with multiprocessing.get_context("spawn").Pool(1) as process:  # the peak memory of one job alone
+            # the peak memory of one job alone
+            with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
                 try:
-                    print(json.dumps(process.apply(function, arguments)), flush=True)
+                    print(json.dumps(process.submit(function, *arguments).result()), flush=True)
                 except RfmError as error:
                     print(error, file=sys.stderr)
                     return 2
