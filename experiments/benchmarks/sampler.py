@@ -39,15 +39,18 @@ ROUNDS = 5
 NOTE = "the peer also copies two 384-wide vectors per token"
 
 
-def timed(work: Callable[[int], int], seconds: float) -> dict[str, float]:
-    """Calls `work(0)` untimed, then `work(1)`, `work(2)`, ... for `seconds`; each returns the tokens it made."""
+def timed(work: Callable[[int], int], seconds: float, clock: Callable[[], float] = time.process_time) -> dict:
+    """Calls `work(0)` untimed, then `work(1)`, `work(2)`, ... for `seconds`; each returns the tokens it made.
+
+    `clock` counts CPU seconds: of the process, or `time.thread_time` of one thread.
+    """
     work(0)
     tokens = calls = 0
-    cpu, start = time.process_time(), time.perf_counter()
+    cpu, start = clock(), time.perf_counter()
     while time.perf_counter() - start < seconds:
         calls += 1
         tokens += work(calls)
-    wall, cpu = time.perf_counter() - start, time.process_time() - cpu
+    wall, cpu = time.perf_counter() - start, clock() - cpu
     rates = {"tokens_per_second": round(tokens / wall), "tokens_per_cpu_second": round(tokens / cpu)}
     return {"batches": calls, "tokens": tokens, "seconds": round(wall, 3)} | rates
 
@@ -87,24 +90,31 @@ def measure(args: argparse.Namespace, store_root: Path) -> list[dict]:
 
 
 def scaling(work: Callable[[int], int], threads: int, seconds: float) -> dict[str, float]:
-    """Tokens of one thread on one core, of `threads` on as many, and how often the latter hold the former.
+    """How many times the tokens of one thread on one core `threads` make on as many cores.
 
-    One after the other, five times; the ratio is the median, which another program's bursts move little.
+    `ratio` is of tokens per second, the median of five pairs of runs one after the other. Where other programs share
+    the cores it says little; `ratio_of_cpu` then tells whether the threads cost one another anything: `threads` times
+    the tokens per CPU second of each, over those of a thread alone.
     """
     own = getattr(os, "sched_getaffinity", lambda _: None)(0)
-    rates: dict[int, list[float]] = {1: [], threads: []}
+    rates: dict[int, list[tuple[float, float]]] = {1: [], threads: []}
     for _ in range(ROUNDS):
         for count, of_count in rates.items():
             unpin(count)
             with ThreadPoolExecutor(count) as pool:
-                start = time.perf_counter()
-                parts = pool.map(lambda i: timed(lambda call: work(1000 * i + call), seconds / ROUNDS), range(count))
-                of_count.append(sum(part["tokens"] for part in parts) / (time.perf_counter() - start))
+                parts = list(pool.map(lambda i: _timed_thread(work, i, seconds / ROUNDS), range(count)))
+            wall, cpu = (sum(part[key] for part in parts) for key in ("tokens_per_second", "tokens_per_cpu_second"))
+            of_count.append((wall, cpu))
     if own is not None:
         os.sched_setaffinity(0, own)
-    ratio = np.median(np.array(rates[threads]) / np.array(rates[1]))
-    known = {f"tokens_per_second_{count}": round(float(np.median(of_count))) for count, of_count in rates.items()}
-    return {"threads": threads, "ratio": round(float(ratio), 2)} | known
+    ratio, ratio_of_cpu = np.median(np.array(rates[threads]) / np.array(rates[1]), axis=0)
+    known = {f"tokens_per_second_{count}": round(float(np.median(pairs, axis=0)[0])) for count, pairs in rates.items()}
+    return {"threads": threads, "ratio": round(float(ratio), 2), "ratio_of_cpu": round(float(ratio_of_cpu), 2)} | known
+
+
+def _timed_thread(work: Callable[[int], int], thread: int, seconds: float) -> dict:
+    """Each thread has batches of its own."""
+    return timed(lambda call: work(1000 * thread + call), seconds, time.thread_time)
 
 
 def unpin(cores: int) -> None:
