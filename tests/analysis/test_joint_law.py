@@ -10,9 +10,9 @@ from analysis.errors import AnalysisError
 from analysis.frontier import compute_frontier, required
 from analysis.joint_forms import non_negative
 from analysis.joint_law import fit_joint_law
+from analysis.language_models import CHINCHILLA, CHINCHILLA_REFIT, PublishedJointLaw
 from analysis.model_choice import aicc, compare_forms
 from analysis.power_law import fit_power_law
-from analysis.published import CHINCHILLA, CHINCHILLA_REFIT, PublishedJointLaw
 
 N, S = (axis.ravel() for axis in np.meshgrid(2.0 ** np.arange(3, 11), 5e8 * 2.0 ** np.arange(7)))
 TRUE = {"E": 0.36, "A": 0.1, "B": 0.03 * 1e9**0.5, "alpha": 0.5, "beta": 0.5}
