@@ -22,6 +22,7 @@ from matplotlib.axes import Axes
 
 from analysis import style
 from analysis.curves import read_curves
+from analysis.data_card import DataCard
 from analysis.errors import AnalysisError
 from analysis.figures import plot_grid, plot_scaling, plot_transfer
 from analysis.law_figures import plot_frontier, plot_surface
@@ -39,6 +40,7 @@ from analysis.transfer import (
     compare_models,
     ordered_models,
     read_transfer,
+    score_intervals,
 )
 from analysis.units import AXIS_NAMES, SYMBOLS, LawTerms, count, law_unit
 
@@ -70,6 +72,7 @@ class RunFiles:
     transfer: pd.DataFrame | None
     record: dict[str, Any]
     curves: dict[str, pd.DataFrame]
+    data_card: DataCard | None = None
 
     @classmethod
     def read(cls, run_dir: Path) -> RunFiles:
@@ -82,6 +85,7 @@ class RunFiles:
             transfer=read_transfer(transfer) if transfer.exists() else None,
             record=dict.fromkeys(RECORD_KEYS) | _read_json(run_dir / "run.json"),
             curves=read_curves(run_dir),
+            data_card=DataCard.read(run_dir),
         )
 
 
@@ -192,33 +196,66 @@ def law_section(run: RunFiles, axis: str) -> dict[str, Any]:
 
 def transfer_rows(transfer: pd.DataFrame, split: str) -> dict[str, Any]:
     """The transfer table of a split: models in order, and per row their scores as text, lifts, and who is best."""
-    table = compare_models(transfer, split)
+    table, intervals = compare_models(transfer, split), score_intervals(transfer, split)
     models = ordered_models([name for name in transfer["model"].unique() if name in table])
     rows = []
     for _, row in table.iterrows():
-        cells, digits = [], score_decimals(row["metric"], row[models].to_numpy(dtype=float))
-        for model in models:
-            lift = row.get(f"lift:{model}", np.nan)
-            cell = {"value": score_text(row[model], digits), "best": row["best"] == model, "wins": lift > 0}
-            cell["number"] = "" if np.isnan(row[model]) else float(row[model])
-            cells.append(cell | {"lift": "" if np.isnan(lift) else score_text(lift, digits, signed=True)})
+        key = tuple(row[["dataset", "task", "protocol", "metric"]])
+        digits = score_decimals(row["metric"], row[models].to_numpy(dtype=float))
+        cells = [score_cell(row, model, intervals.loc[[(*key, model)]].iloc[0], digits) for model in models]
         rows.append({**row[["dataset", "task", "protocol", "num_rows", "higher_is_better"]], "cells": cells})
         rows[-1]["metric"] = METRIC_NAMES.get(row["metric"], row["metric"])
-    return {"models": [{"key": m, "name": MODEL_NAMES.get(m, m)} for m in models], "rows": rows}
+    names = [{"key": m, "name": MODEL_NAMES.get(m, m)} for m in models]
+    return {"models": names, "rows": rows, "has_intervals": bool(intervals["lower"].notna().any())}
+
+
+def score_cell(row: pd.Series, model: str, ends: pd.Series, digits: int) -> dict[str, Any]:
+    """One score as text, its lift over label history for a model that is no baseline, and the intervals of both."""
+    lift = row.get(f"lift:{model}", np.nan)
+    cell = {"value": score_text(row[model], digits), "best": row["best"] == model, "lift": "", "lift_interval": ""}
+    cell["number"] = "" if np.isnan(row[model]) else float(row[model])
+    cell["interval"] = interval_text(ends["lower"], ends["upper"], digits)
+    if not np.isnan(lift):
+        cell["lift"] = score_text(lift, digits, signed=True)
+        cell["lift_interval"] = interval_text(ends["lift_lower"], ends["lift_upper"], digits, signed=True)
+        cell["verdict"] = lift_verdict(lift, ends["lift_lower"], ends["lift_upper"])
+    return cell
+
+
+def interval_text(low: float, high: float, decimals: int, signed: bool = False) -> str:
+    """Both ends as text; "" if there is no interval."""
+    if np.isnan(low) or np.isnan(high):
+        return ""
+    return f"{score_text(low, decimals, signed)} to {score_text(high, decimals, signed)}"
+
+
+def lift_verdict(lift: float, low: float, high: float) -> str:
+    """ "up" or "down" where the interval leaves out 0, else "level"; without an interval the sign decides."""
+    if np.isnan(low) or np.isnan(high):
+        return "up" if lift > 0 else "down"
+    return "up" if low > 0 else "down" if high < 0 else "level"
 
 
 def transfer_verdict(transfer: pd.DataFrame | None) -> list[dict[str, Any]]:
-    """Per trained model: on how many tasks it beats label history (AUROC, R²; test where there is one)."""
+    """Per trained model: on how many tasks it beats label history (AUROC, R²; test where there is one).
+
+    `up`, `level` and `down` count the tasks whose 95 % interval of the lift lies above, around and below 0; None
+    without intervals.
+    """
     if transfer is None:
         return []
     split = transfer_splits(transfer)[0]
-    table = compare_models(transfer, split)
-    table = table[table["metric"].isin(PERCENT_METRICS)]
-    verdicts = []
+    table, intervals = compare_models(transfer, split), score_intervals(transfer, split)
+    table = table[table["metric"].isin(PERCENT_METRICS)].set_index(["dataset", "task", "protocol", "metric"])
+    found = []
     for model in [name for name in ordered_models(transfer["model"].unique().tolist()) if name not in BASELINES]:
         lift = table[f"lift:{model}"].dropna() if f"lift:{model}" in table else pd.Series(dtype=float)
-        verdicts.append({"model": model, "wins": int((lift > 0).sum()), "of": len(lift), "split": split})
-    return verdicts
+        verdict = {"model": model, "wins": int((lift > 0).sum()), "of": len(lift), "split": split}
+        ends = intervals.reindex([(*key, model) for key in lift.index])[["lift_lower", "lift_upper"]].to_numpy()
+        words = [lift_verdict(value, *pair) for value, pair in zip(lift, ends, strict=True)]
+        has_intervals = len(lift) > 0 and not np.isnan(ends).any()
+        found.append(verdict | {w: words.count(w) if has_intervals else None for w in ("up", "level", "down")})
+    return found
 
 
 def embedded_figures(run: RunFiles, joint: JointSection | str) -> dict[str, dict[str, str]]:
@@ -280,8 +317,9 @@ def limits(run: RunFiles) -> list[str]:
     else:
         protocols = ", ".join(run.transfer["protocol"].unique())
         found.append(
-            f"Transfer scores hold under the protocol “{protocols}” only, come from one checkpoint without intervals, "
-            "and say something about pretraining only where they beat label history."
+            f"Transfer scores hold under the protocol “{protocols}” only. They say something about pretraining where "
+            "they beat label history, and come from one checkpoint: an interval knows the rows that were scored, not "
+            "another training."
         )
     return found
 

@@ -36,6 +36,7 @@ COLUMNS = (
     "higher_is_better",
     "num_rows",
 )
+INTERVALS = ("lower", "upper", "lift_lower", "lift_upper")
 REFERENCE = "label_history"
 BASELINES = (REFERENCE, "entity_mean", "constant")
 TRAINED = ("zero-shot", "fine-tuned")
@@ -68,6 +69,7 @@ def check_transfer(table: pd.DataFrame, where: str = "transfer table") -> None:
         ("value", "iuf", "numbers"),
         ("num_rows", "iu", "integers"),
         ("higher_is_better", "b", "true or false"),
+        *((name, "iuf", "numbers") for name in INTERVALS if name in table),
     ):
         if table[name].dtype.kind not in kind:
             raise AnalysisError(f"{where}: column {name!r} must hold {wanted}, not {table[name].dtype}")
@@ -115,6 +117,22 @@ def compare_models(table: pd.DataFrame, split: str = "test") -> pd.DataFrame:
     signed = wide[models].mul(sign, axis=0).fillna(-np.inf)
     wide["best"] = [None if row.max() == -np.inf else row.idxmax() for _, row in signed.iterrows()]
     return wide.reset_index()
+
+
+def score_intervals(table: pd.DataFrame, split: str = "test") -> pd.DataFrame:
+    """95 % intervals of the scores of a split and of their lift over label history.
+
+    Returns:
+        Columns INTERVALS, index dataset, task, protocol, metric, model. NaN where none was recorded, and where a model
+        has several seeds: the interval of one is not that of their mean.
+    """
+    check_transfer(table)
+    rows = table[table["split"] == split]
+    rows = rows.reindex(columns=[*rows.columns, *(name for name in INTERVALS if name not in rows)])
+    groups = rows.groupby(["dataset", "task", "protocol", "metric", "model"], sort=False)[list(INTERVALS)]
+    found = groups.first()
+    found[groups.size() > 1] = np.nan
+    return found
 
 
 def ordered_models(names: pd.Index | list[str]) -> list[str]:

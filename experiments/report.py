@@ -17,6 +17,7 @@ from analysis.power_law import PowerLawFit
 from analysis.report import write_report
 from analysis.report_compare import write_comparison
 from analysis.results import read_results
+from experiments.data_card import write_data_card
 from experiments.errors import ExperimentError, user_errors
 
 AXES = ("num_databases", "tokens")
@@ -34,7 +35,7 @@ def fit_laws(results: pd.DataFrame) -> dict[str, PowerLawFit | str]:
 
 
 def make_report(run_dir: Path) -> Path:
-    """Writes results.parquet, fits.json, figures/ (PNG and SVG) and report.html of a run; returns the report.
+    """Writes results.parquet, fits.json, data_card.json, figures/ and report.html of a run; returns the report.
 
     Raises:
         ExperimentError: if the folder holds no finished cell.
@@ -57,6 +58,7 @@ def make_report(run_dir: Path) -> Path:
     save_figure(plot_grid(results).figure, figures / "grid")
     if (run_dir / "transfer.csv").exists():
         save_figure(plot_transfer(pd.read_csv(run_dir / "transfer.csv")).figure, figures / "transfer")
+    write_data_card(run_dir)
     return write_report(run_dir)
 
 

