@@ -1,6 +1,7 @@
 """report.html of a run: one self-contained page with its laws, figures, transfer table, limits and provenance.
 
-Reads run_dir/results/*.parquet and, where they exist, run.json, fits.json and transfer.csv. What a run did not record
+Reads run_dir/results/*.parquet and, where they exist, run.json, fits.json, data_card.json, transfer.csv (of one
+checkpoint) and transfer_grid.csv (zero-shot scores of every cell). What a run did not record
 is shown as "not recorded". Figures are embedded twice, for readers with a light and a dark screen.
 """
 
@@ -24,7 +25,7 @@ from analysis import style
 from analysis.curves import read_curves
 from analysis.data_card import DataCard
 from analysis.errors import AnalysisError
-from analysis.figures import plot_grid, plot_scaling, plot_transfer
+from analysis.figures import plot_grid, plot_scaling
 from analysis.law_figures import plot_frontier, plot_surface
 from analysis.paper_figure import plot_paper_figure
 from analysis.power_law import PowerLawFit
@@ -38,10 +39,12 @@ from analysis.transfer import (
     MODEL_NAMES,
     PERCENT_METRICS,
     compare_models,
+    lift_metrics,
     ordered_models,
     read_transfer,
     score_intervals,
 )
+from analysis.transfer_figures import plot_lift, plot_transfer
 from analysis.units import AXIS_NAMES, SYMBOLS, LawTerms, count, law_unit
 
 NOT_RECORDED = "not recorded"
@@ -73,11 +76,12 @@ class RunFiles:
     record: dict[str, Any]
     curves: dict[str, pd.DataFrame]
     data_card: DataCard | None = None
+    transfer_grid: pd.DataFrame | None = None
 
     @classmethod
     def read(cls, run_dir: Path) -> RunFiles:
         fits = _read_json(run_dir / "fits.json")
-        transfer = run_dir / "transfer.csv"
+        transfer, transfer_grid = run_dir / "transfer.csv", run_dir / "transfer_grid.csv"
         return cls(
             name=run_dir.resolve().name,
             results=read_results(run_dir),
@@ -86,6 +90,7 @@ class RunFiles:
             record=dict.fromkeys(RECORD_KEYS) | _read_json(run_dir / "run.json"),
             curves=read_curves(run_dir),
             data_card=DataCard.read(run_dir),
+            transfer_grid=read_transfer(transfer_grid) if transfer_grid.exists() else None,
         )
 
 
@@ -202,7 +207,7 @@ def transfer_rows(transfer: pd.DataFrame, split: str) -> dict[str, Any]:
     for _, row in table.iterrows():
         key = tuple(row[["dataset", "task", "protocol", "metric"]])
         digits = score_decimals(row["metric"], row[models].to_numpy(dtype=float))
-        cells = [score_cell(row, model, intervals.loc[[(*key, model)]].iloc[0], digits) for model in models]
+        cells = [score_cell(row, model, intervals.reindex([(*key, model)]).iloc[0], digits) for model in models]
         rows.append({**row[["dataset", "task", "protocol", "num_rows", "higher_is_better"]], "cells": cells})
         rows[-1]["metric"] = METRIC_NAMES.get(row["metric"], row["metric"])
     names = [{"key": m, "name": MODEL_NAMES.get(m, m)} for m in models]
@@ -267,6 +272,12 @@ def embedded_figures(run: RunFiles, joint: JointSection | str) -> dict[str, dict
         plots[f"paper-{axis}"] = lambda axis=axis: plot_paper_figure(axis)
     if run.transfer is not None and run.transfer["metric"].isin(PERCENT_METRICS).any():
         plots["transfer"] = lambda: plot_transfer(run.transfer, transfer_splits(run.transfer)[0])
+    if run.transfer_grid is not None:
+        split = transfer_splits(run.transfer_grid)[0]
+        for metric, axis in ((metric, axis) for metric in lift_metrics(run.transfer_grid) for axis in AXES):
+            plots[f"lift-{metric}-{axis}"] = lambda axis=axis, metric=metric: plot_lift(
+                run.transfer_grid, axis, metric, split=split
+            )
     if isinstance(joint, JointSection):
         at = (joint.points["n"], joint.points["s"], joint.points["loss"])
         plots["surface"] = lambda: plot_surface(joint.law, *at, frontier=joint.frontier)

@@ -135,6 +135,59 @@ def score_intervals(table: pd.DataFrame, split: str = "test") -> pd.DataFrame:
     return found
 
 
+def mean_lifts(
+    scores: pd.DataFrame, metric: str = "auroc", *, model: str = "zero-shot", split: str = "test"
+) -> pd.DataFrame:
+    """Lift over label history of each checkpoint of a grid, in mean over tasks and seeds.
+
+    Args:
+        scores: rows as in the module's table, of any number of checkpoints (num_databases, tokens, seed); label history
+            needs no checkpoint, and may be there once or with every one.
+
+    Returns:
+        One row per checkpoint, N and then S rising: num_databases, tokens, lift (positive = better), low, high (95 %
+        interval, tasks taken as independent, NaN where the rows have none), num_tasks. NaN where a checkpoint lacks the
+        score of a task that others have.
+
+    Raises:
+        AnalysisError: if there is no such score, no label history beside it, or no checkpoint is named.
+    """
+    rows = _checkpoint_lifts(scores, metric, model, split)
+    tasks = ["dataset", "task", "protocol"]
+    # Seeds are scored on the same rows, so their sampling errors are one error: widths average, they do not shrink.
+    groups = rows.groupby(["num_databases", "tokens", *tasks])[["lift", "below", "above"]]
+    by_task = groups.agg(lambda values: values.mean(skipna=False)).unstack(tasks)
+    num_tasks = by_task["lift"].shape[1]
+    mean = by_task["lift"].mean(axis=1, skipna=False)
+    below, above = (np.sqrt((by_task[side] ** 2).sum(axis=1, skipna=False)) / num_tasks for side in ("below", "above"))
+    found = pd.DataFrame({"lift": mean, "low": mean - below, "high": mean + above, "num_tasks": num_tasks})
+    return found.reset_index().astype({"num_databases": int, "tokens": int})
+
+
+def lift_metrics(scores: pd.DataFrame, model: str = "zero-shot") -> list[str]:
+    """Which of AUROC and R² a table scores the model with."""
+    return [metric for metric in PERCENT_METRICS if metric in set(scores.loc[scores["model"] == model, "metric"])]
+
+
+def _checkpoint_lifts(scores: pd.DataFrame, metric: str, model: str, split: str) -> pd.DataFrame:
+    """Rows of a model's checkpoints with their lift, and how far its interval reaches below and above."""
+    check_transfer(scores)
+    for name in ("num_databases", "tokens"):
+        if name not in scores:
+            raise AnalysisError(f"transfer table: no column {name!r}, so its checkpoints cannot be told apart")
+    task = ["dataset", "task", "protocol"]
+    rows = scores[(scores["split"] == split) & (scores["metric"] == metric)]
+    reference = rows[rows["model"] == REFERENCE].groupby(task, sort=False)["value"].first()
+    rows = rows[(rows["model"] == model) & rows["num_databases"].notna() & rows["tokens"].notna()]
+    if rows.empty or reference.empty:
+        missing = model if rows.empty else REFERENCE
+        raise AnalysisError(f"transfer table: no {metric} of {missing!r} on {split!r} rows")
+    rows = rows.join(reference.rename("reference"), on=task)
+    rows = rows.reindex(columns=[*rows.columns, *(name for name in INTERVALS if name not in rows)])
+    lift = np.where(rows["higher_is_better"], 1.0, -1.0) * (rows["value"] - rows["reference"])
+    return rows.assign(lift=lift, below=lift - rows["lift_lower"], above=rows["lift_upper"] - lift)
+
+
 def ordered_models(names: pd.Index | list[str]) -> list[str]:
     """Label history, the other baselines, zero-shot, fine-tuned, then any other model by name."""
     known = [name for name in (*BASELINES, *TRAINED) if name in names]

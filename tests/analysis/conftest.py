@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from analysis.envelope import lower_envelope
 from analysis.power_law import fit_power_law
@@ -59,6 +61,44 @@ def transfer_frame(
     return pd.DataFrame(rows)
 
 
+def grid_scores(
+    lift: np.ndarray, num_databases: list[int], tokens: list[int], *, half_width: float = 3.0, seeds: int = 1
+) -> pd.DataFrame:
+    """Zero-shot scores and label history of every cell of a grid on two AUROC tasks.
+
+    lift[i, j] belongs to num_databases[i], tokens[j]; one task lies a point above it and one a point below.
+    """
+    rows = []
+    for task, history, shift in (("late", 62.0, 1.0), ("idle", 70.0, -1.0)):
+        for (i, j), mean in np.ndenumerate(lift):
+            for seed, model in ((seed, model) for seed in range(seeds) for model in ("label_history", "zero-shot")):
+                above = mean + shift if model == "zero-shot" else 0.0
+                row = dict(dataset="nycflights13", task=task, task_type="binary_classification", protocol="temporal")
+                row |= dict(split="test", model=model, metric="auroc", value=history + above, higher_is_better=True)
+                row |= dict(lift_lower=above - half_width, lift_upper=above + half_width, num_rows=500)
+                rows.append(row | dict(num_databases=num_databases[i], tokens=tokens[j], seed=seed))
+    return pd.DataFrame(rows)
+
+
+def inside_and_apart(ax: Axes) -> None:
+    """All that is drawn lies inside the figure; the legend covers neither the axes' data area nor an axis label."""
+    FigureCanvasAgg(ax.figure).draw()  # lays the figure out
+    drawn, (width, height) = ax.figure.get_tightbbox(), ax.figure.get_size_inches()
+    assert drawn.x0 >= -0.01 and drawn.y0 >= -0.01 and drawn.x1 <= width + 0.01 and drawn.y1 <= height + 0.01
+    for labels in (ax.get_xticklabels(), ax.get_yticklabels()):
+        boxes = [label.get_window_extent() for label in labels if label.get_text()]
+        assert not any(a.overlaps(b) for a, b in zip(boxes, boxes[1:], strict=False))
+    if ax.get_legend():
+        legend = ax.get_legend().get_window_extent()
+        assert legend.y0 >= ax.get_window_extent().y1 - 1
+        assert not any(legend.overlaps(other.get_tightbbox()) for other in ax.figure.axes if other is not ax)
+
+
+@pytest.fixture
+def assert_inside_and_apart() -> Callable[[Axes], None]:
+    return inside_and_apart
+
+
 @pytest.fixture
 def make_row() -> Callable[..., dict[str, object]]:
     return result_row
@@ -72,6 +112,11 @@ def make_grid() -> Callable[..., pd.DataFrame]:
 @pytest.fixture
 def make_transfer() -> Callable[..., pd.DataFrame]:
     return transfer_frame
+
+
+@pytest.fixture
+def make_scores() -> Callable[..., pd.DataFrame]:
+    return grid_scores
 
 
 @pytest.fixture

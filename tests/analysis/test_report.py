@@ -8,6 +8,7 @@ from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -206,7 +207,9 @@ def test_a_lift_is_clear_where_its_interval_leaves_out_zero() -> None:
     assert [lift_verdict(-1.0, *ends) for ends in ((-2.0, -0.1), (-2.0, 0.1), (nan, nan))] == ["down", "level", "down"]
 
 
-def test_data_card_shows_prior_spread_and_schemas(make_run: Callable, make_transfer: Callable) -> None:
+def test_data_card_and_lift_over_the_grid_are_shown(
+    make_run: Callable, make_transfer: Callable, make_scores: Callable
+) -> None:
     run_dir = make_run(transfer=make_transfer(half_width=2.0))
     evil = "<script>alert(1)<br>"
     databases = [
@@ -217,6 +220,8 @@ def test_data_card_shows_prior_spread_and_schemas(make_run: Callable, make_trans
     card |= dict(options={"scm_params.activation_choices": "relu, elu"}, databases=databases)
     card |= dict(examples=[evil, "paper-2"])
     (run_dir / "data_card.json").write_text(json.dumps(card))
+    grid = make_scores(np.array([[-8.0, -9.0], [0.5, 4.0]]), [1, 4], [1024, 4096])
+    grid.assign(task=evil).to_csv(run_dir / "transfer_grid.csv", index=False)
     with pytest.raises(AnalysisError, match=r"schema-.*svg is missing; run experiments\.report again"):
         DataCard.read(run_dir)
     (run_dir / "figures").mkdir()
@@ -224,6 +229,7 @@ def test_data_card_shows_prior_spread_and_schemas(make_run: Callable, make_trans
         (run_dir / "figures" / f"schema-{name}.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
     assert DataCard.read(run_dir).spread.loc["rows"].tolist() == [1000, 2000, 3000]
     page = read_page(write_report(run_dir))
+    assert "Lift over label history on the grid" in page.text
     assert evil in page.text and page.tags.count("script") == 2
     for wanted in ("hash 0123456789abcdef", "activation: relu, elu", "3 for training, 2 held", "55.2 to 59.2"):
         assert wanted in page.text, wanted
