@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from analysis.power_law import PowerLawFit, fit_power_law
+from experiments.benchmarks.coverage import JOINT_LAWS, joint_hits
+from experiments.benchmarks.coverage import coverage as joint_coverage
 
 X = 2.0 ** np.arange(10)
 LAWS = {"paper": (0.07, 0.38, 0.36), "steep": (1.0, 0.5, 0.36), "language": (0.76, 0.34, 1.69)}
@@ -48,6 +51,20 @@ def test_intervals_of_the_papers_law_cover_as_they_say() -> None:
 @pytest.mark.parametrize("law", LAWS)
 def test_intervals_cover_as_they_say(law: str, noise: float, relative: bool) -> None:
     assert_nominal(coverage(LAWS[law], noise, relative=relative, bootstrap=1000))
+
+
+@pytest.mark.parametrize("form", ["multiplicative", "kaplan"])
+def test_intervals_of_joint_laws_hold_the_truth_in_most_of_a_few_experiments(form: str) -> None:
+    hits = pd.DataFrame(joint_hits(form, 0.02, range(12), bootstrap=80))
+    assert list(hits) == [*JOINT_LAWS[form], "beyond"]
+    assert (hits.sum() >= 9).all() and hits.to_numpy().mean() < 1, hits.sum()  # fewer than 9 of 12: once in 450
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("noise", [0.005, 0.02])
+@pytest.mark.parametrize("form", JOINT_LAWS)
+def test_intervals_of_joint_laws_cover_as_they_say(form: str, noise: float) -> None:
+    assert_nominal(joint_coverage(form, noise, replicates=REPLICATES, bootstrap=200))
 
 
 @pytest.mark.parametrize("law", LAWS)
