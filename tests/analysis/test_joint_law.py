@@ -10,7 +10,7 @@ from scipy.optimize import least_squares, nnls
 
 from analysis.errors import AnalysisError
 from analysis.frontier import compute_frontier, required
-from analysis.joint_forms import non_negative
+from analysis.joint_forms import FORMS, non_negative
 from analysis.joint_law import fit_joint_law
 from analysis.language_models import CHINCHILLA, CHINCHILLA_REFIT, PublishedJointLaw
 from analysis.model_choice import aicc, compare_forms
@@ -53,17 +53,20 @@ def test_every_form_gives_its_own_points_back() -> None:
         assert fit.rmse_log < 1e-5, form
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_least_squares_is_scipys_from_the_true_start(seed: int) -> None:
-    loss = additive(N, S, TRUE) * np.exp(0.005 * np.random.default_rng(seed).normal(size=len(N)))
-    fit = fit_joint_law(N, S, loss, bootstrap=0, delta=np.inf)
+@pytest.mark.parametrize("form", JOINT_LAWS)
+def test_least_squares_is_scipys_from_the_true_start(form: str) -> None:
+    def log_law(theta: np.ndarray) -> np.ndarray:
+        return np.log(FORMS[form].loss(theta[None], np.log(N), np.log(S))[0])
 
-    def residual(p: np.ndarray) -> np.ndarray:
-        return np.log(p[0] + p[1] * N ** -p[3] + p[2] * (S / 1e9) ** -p[4]) - np.log(loss)
+    start = np.log(list(JOINT_LAWS[form].values()))
+    for seed in range(3):
+        loss = joint_losses(form, N, S) * np.exp(0.005 * np.random.default_rng(seed).normal(size=len(N)))
+        fit = fit_joint_law(N, S, loss, form, bootstrap=0, delta=np.inf)
 
-    peer = least_squares(residual, (0.36, 0.1, 0.03, 0.5, 0.5), xtol=1e-15, ftol=1e-15, gtol=1e-15)
-    assert fit.rmse_log <= np.sqrt(2 * peer.cost / len(N)) * (1 + 1e-8)
-    assert (fit.E, fit.A, fit.alpha, fit.beta) == pytest.approx(tuple(peer.x[[0, 1, 3, 4]]), rel=1e-3)
+        tight = dict(xtol=1e-15, ftol=1e-15, gtol=1e-15, max_nfev=5000)
+        peer = least_squares(lambda theta, y=loss: log_law(theta) - np.log(y), start, x_scale="jac", **tight)
+        assert fit.rmse_log <= np.sqrt(2 * peer.cost / len(N)) * (1 + 1e-7)
+        np.testing.assert_allclose(np.log(fit.predict(N, S)), log_law(peer.x), atol=2e-6)
 
 
 def test_huber_is_not_pulled_by_a_diverged_cell() -> None:
