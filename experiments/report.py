@@ -14,8 +14,7 @@ from analysis.envelope_bootstrap import fit_envelope
 from analysis.errors import AnalysisError
 from analysis.figures import plot_grid, plot_scaling, save_figure
 from analysis.power_law import PowerLawFit
-from analysis.report import write_report
-from analysis.report_compare import write_comparison
+from analysis.report import write_comparison, write_report
 from analysis.results import read_results
 from analysis.transfer import lift_metrics, read_transfer
 from analysis.transfer_figures import plot_lift, plot_transfer

@@ -10,7 +10,7 @@ import pytest
 import relbench
 
 import plurel
-from analysis.data_card import DataCard
+from analysis.report.data_card import DataCard
 from experiments.data_card import count_database, differing_options, example_names, write_data_card
 from experiments.errors import ExperimentError
 from plurel.choices import Choices

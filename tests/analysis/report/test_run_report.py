@@ -12,9 +12,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.data_card import DataCard
 from analysis.errors import AnalysisError
-from analysis.report import duration, lift_verdict, score_text, transfer_rows, transfer_verdict, write_report
+from analysis.report import write_report
+from analysis.report.data_card import DataCard
+from analysis.report.page import duration
+from analysis.report.transfer_table import lift_verdict, score_text, transfer_rows, transfer_verdict
 
 VOID = {"meta", "img", "br", "source", "link", "hr", "input"}
 
