@@ -1,11 +1,12 @@
-"""How often nominal 95 % intervals of laws hold the truth in made-up experiments: a CSV and a table.
+"""How often nominal 95 % intervals of laws hold the truth in made-up experiments: CSV files and a table.
 
     python -m experiments.benchmarks.coverage --out DIR [--laws power,additive,multiplicative,kaplan,overfitting] \\
         [--noise 0.005,0.02] [--replicates 200] [--bootstrap 200]
 
 An experiment is a known law times noise; a share of 0.95 would be exact, and its own standard deviation over 200
 experiments is 0.015. Beside the parameters, `beyond` is the law itself outside of the points: at 8 times the largest x,
-or at 4 times the largest N and S. Finished rows of the CSV are kept.
+or at 4 times the largest N and S. hits-<law>-<noise>.csv holds a line per finished experiment; the same command goes on
+where it was interrupted.
 """
 
 from __future__ import annotations
@@ -69,27 +70,33 @@ def joint_hits(form: str, noise: float, seeds: range, bootstrap: int) -> Iterato
 
 def coverage(law: str, noise: float, replicates: int, bootstrap: int) -> dict[str, float]:
     """Share of the experiments whose intervals hold the truth, by parameter; law is `power` or a joint form."""
-    seeds = range(replicates)
-    hits = power_hits(noise, seeds, bootstrap) if law == "power" else joint_hits(law, noise, seeds, bootstrap)
-    found = pd.DataFrame(list(tqdm(hits, f"{law} {noise:.1%}", replicates, leave=False)))
+    found = pd.DataFrame(list(_hits(law, noise, range(replicates), bootstrap)))
     return {name: float(share) for name, share in found.mean().items()}
 
 
+def measure(path: Path, law: str, noise: float, replicates: int, bootstrap: int) -> pd.Series:
+    """The same, of a file with a line per experiment that is added to until it has `replicates`."""
+    done = len(pd.read_csv(path)) if path.exists() else 0
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tqdm(total=replicates, initial=min(done, replicates), desc=f"{law} {noise:.1%}", leave=False) as bar:
+        for hits in _hits(law, noise, range(done, replicates), bootstrap):
+            pd.DataFrame([hits]).astype(int).to_csv(path, mode="a", header=not path.exists(), index=False)
+            bar.update()
+    return pd.read_csv(path).head(replicates).mean()
+
+
+def _hits(law: str, noise: float, seeds: range, bootstrap: int) -> Iterator[dict[str, bool]]:
+    return power_hits(noise, seeds, bootstrap) if law == "power" else joint_hits(law, noise, seeds, bootstrap)
+
+
 def run(args: argparse.Namespace) -> pd.DataFrame:
-    """Measures what the CSV lacks; one row per law, noise and parameter."""
-    path = args.out / "coverage.csv"
-    rows = pd.read_csv(path) if path.exists() else pd.DataFrame({"law": [], "noise": []})
+    """Measures what is missing; one row per law and noise, one column per parameter."""
+    rows = {}
     for noise in args.noise:
         for law in args.laws:
-            if ((rows["law"] == law) & (rows["noise"] == noise)).any():
-                continue
-            shares = coverage(law, noise, args.replicates, args.bootstrap)
-            new = pd.DataFrame({"law": law, "noise": noise, "parameter": shares.keys(), "covered": shares.values()})
-            new["replicates"] = args.replicates
-            rows = pd.concat([rows, new], ignore_index=True) if len(rows) else new
-            args.out.mkdir(parents=True, exist_ok=True)
-            rows.to_csv(path, index=False)
-    return rows
+            path = args.out / f"hits-{law}-{noise:g}.csv"
+            rows[law, noise] = measure(path, law, noise, args.replicates, args.bootstrap)
+    return pd.DataFrame(rows).T.rename_axis(["law", "noise"])
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -109,8 +116,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def main() -> None:
-    rows = run(parse_args())
-    table = rows.pivot(index=["law", "noise"], columns="parameter", values="covered")
+    table = run(parse_args())
     print(table.sort_index().to_string(float_format="{:.3f}".format, na_rep=""))
 
 
