@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from analysis.power_law import PowerLawFit, fit_power_law
-from experiments.benchmarks.coverage import JOINT_LAWS, joint_hits
+from experiments.benchmarks.coverage import JOINT_LAWS, joint_hits, measure
 from experiments.benchmarks.coverage import coverage as joint_coverage
 
 X = 2.0 ** np.arange(10)
@@ -65,6 +67,15 @@ def test_intervals_of_joint_laws_hold_the_truth_in_most_of_a_few_experiments(for
 @pytest.mark.parametrize("form", JOINT_LAWS)
 def test_intervals_of_joint_laws_cover_as_they_say(form: str, noise: float) -> None:
     assert_nominal(joint_coverage(form, noise, replicates=REPLICATES, bootstrap=200))
+
+
+def test_a_measurement_goes_on_where_it_was_interrupted(tmp_path: Path) -> None:
+    path = tmp_path / "hits.csv"
+    measure(path, "power", 0.005, replicates=3, bootstrap=20)
+    before = path.read_text().splitlines()
+    shares = measure(path, "power", 0.005, replicates=6, bootstrap=20)
+    assert path.read_text().splitlines()[:4] == before and len(path.read_text().splitlines()) == 7
+    assert shares.to_dict() == pytest.approx(joint_coverage("power", 0.005, replicates=6, bootstrap=20))
 
 
 @pytest.mark.parametrize("law", LAWS)
