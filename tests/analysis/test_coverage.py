@@ -62,9 +62,15 @@ def test_intervals_of_joint_laws_hold_the_truth_in_most_of_a_few_experiments(for
     assert (hits.sum() >= 9).all() and hits.to_numpy().mean() < 1, hits.sum()  # fewer than 9 of 12: once in 450
 
 
+TOO_NARROW = pytest.mark.xfail(reason="the floor of this form at 2 % noise: experiments/results/fits", strict=True)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("noise", [0.005, 0.02])
-@pytest.mark.parametrize("form", JOINT_LAWS)
+@pytest.mark.parametrize(
+    ("form", "noise"),
+    [(form, 0.005) for form in JOINT_LAWS]
+    + [pytest.param(form, 0.02, marks=TOO_NARROW if form == "overfitting" else ()) for form in JOINT_LAWS],
+)
 def test_intervals_of_joint_laws_cover_as_they_say(form: str, noise: float) -> None:
     assert_nominal(joint_coverage(form, noise, replicates=REPLICATES, bootstrap=200))
 
