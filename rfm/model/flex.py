@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex_attention
 
 from rfm.batch import Batch
+from rfm.model.norm import normalise_heads
 
 Rule = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 MIN_WIDTH = 16  # of a head: what the kernel's matrix products need
@@ -35,11 +36,11 @@ class FlexMask:
             for name, rule in mask_rules(batch).items()
         }
 
-    def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Attention of q to k and v, all (B, L, H, D); zeros where a query has no key."""
-        attention = compiled(flex_attention) if q.is_cuda else flex_attention
-        heads = [x.transpose(1, 2) for x in (q, k, v)]  # (B, H, L, D)
-        return attention(*heads, block_mask=self.block_mask).transpose(1, 2)
+    def attend(self, heads: Tensor, gain: Tensor) -> Tensor:
+        """Normalised attention of heads (B, L, 3, H, D) with a gain (D,) on the queries -> (B, L, H, D)."""
+        attention = compiled(flex_attention) if heads.is_cuda else flex_attention
+        qkv = [x.transpose(1, 2) for x in normalise_heads(heads, gain)]  # (B, H, L, D)
+        return attention(*qkv, block_mask=self.block_mask).transpose(1, 2)
 
 
 def mask_rules(batch: Batch) -> dict[str, Rule]:

@@ -11,10 +11,11 @@ from torch import Tensor, nn
 
 from rfm.batch import Batch
 from rfm.errors import RfmError
-from rfm.model.attention import MaskedAttention, RMSNorm, rms_normalise
+from rfm.model.attention import MaskedAttention
 from rfm.model.backends import ATTENTIONS, Attention, BackendName, check_backend, choose_backend, make_attentions
 from rfm.model.config import ModelConfig
 from rfm.model.embedding import TYPES, embed_cells
+from rfm.model.norm import RMSNorm, rms_normalise
 
 
 class FeedForward(nn.Module):
