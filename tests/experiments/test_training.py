@@ -210,7 +210,7 @@ test.run(directory, test.Shared(), logs=RunLogs(directory, None), name="a", devi
 def train_with(launcher: str, directory: Path) -> tuple[dict[str, torch.Tensor], list[float]]:
     """Weights and losses of a training in processes that a launcher starts."""
     devices, num_nodes = {"one process": (1, 1), "two machines": (1, 2)}.get(launcher, (2, 1))
-    script, port = directory.with_suffix(".py"), str(find_free_network_port())
+    script, port = directory.parent / f"train_{directory.name}.py", str(find_free_network_port())
     script.write_text(PROCESS.format(test=__file__, directory=str(directory), devices=devices, num_nodes=num_nodes))
     torchrun = [sys.executable, "-m", "torch.distributed.run"]
     commands = {
