@@ -19,7 +19,7 @@ from rfm.store import Store, TextTable
 TOKENS = 4096  # of a batch, whatever its contexts' length
 NANO = ModelConfig(num_blocks=4, d_model=64, num_heads=2, d_ff=192, d_text=384)
 CONTEXTS = (128, 256, 512, 1024, 2048, 4096)
-WIDTHS = (64, 128, 256, 512)
+WIDTHS = (64, 128, 256)
 DEPTHS = (2, 4, 8, 16)
 
 
