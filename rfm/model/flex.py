@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex_attention
 
@@ -18,6 +19,9 @@ from rfm.model.norm import normalise_heads
 
 Rule = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 MIN_WIDTH = 16  # of a head: what the kernel's matrix products need
+USUAL_PARENTS = (
+    5  # databases with more foreign keys in a table are rare, and left out of pretraining (paper, section 3)
+)
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,8 @@ def mask_rules(batch: Batch) -> dict[str, Rule]:
     row = torch.where(batch.is_padding, -2, batch.row_idx)
     column = batch.column_idx
     real = ~batch.is_padding
-    slots = batch.parent_idx.unbind(-1)
+    unused = max(0, USUAL_PARENTS - batch.parent_idx.shape[-1])  # batches of other databases compile nothing anew
+    slots = F.pad(batch.parent_idx, (0, unused), value=-1).unbind(-1)
 
     def points_to(b: Tensor, child: Tensor, parent: Tensor) -> Tensor:
         found = slots[0][b, child] == row[b, parent]
@@ -71,5 +76,8 @@ def mask_rules(batch: Batch) -> dict[str, Rule]:
 
 @lru_cache(maxsize=2)
 def compiled(function: Callable) -> Callable:
-    """The function compiled once for each shape; contexts have a fixed one."""
-    return torch.compile(function, dynamic=False)
+    """The function compiled once for each rule and shape; contexts of a training have a fixed one.
+
+    Past torch's usual limit of eight it would run uncompiled, and materialise what it is there to avoid.
+    """
+    return torch._dynamo.config.patch(recompile_limit=64)(torch.compile(function, dynamic=False))

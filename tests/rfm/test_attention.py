@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numba
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.nn.attention.flex_attention import create_block_mask
 
 from rfm.batch import Batch
 from rfm.errors import RfmError
@@ -14,6 +17,7 @@ from rfm.model import ModelConfig, RelationalTransformer
 from rfm.model._narrow import narrow, to_array, widen
 from rfm.model._segment_kernel import exp
 from rfm.model.backends import ATTENTIONS, choose_backend, make_attentions
+from rfm.model.flex import compiled, mask_rules
 from rfm.model.norm import NORM_EPS
 
 HEADS, WIDTH = 2, 4
@@ -140,6 +144,23 @@ def test_flex_rules_on_random_graphs() -> None:
         for kind in ATTENTIONS:
             want = by_definition(batch, kind, *inputs)
             torch.testing.assert_close(attentions[kind].attend(*inputs), want, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_block_masks_compile_once_for_each_rule() -> None:
+    """Whatever the number of parents; compiled for the CPU, where the attention itself does not compile."""
+    make = compiled(create_block_mask)
+    first = random_graph(7)
+    size, length = first.row_idx.shape
+    torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
+    for num_parents in (1, 3, 5):
+        parents = torch.randint(-1, 4, (size, length, num_parents), generator=torch.Generator().manual_seed(0))
+        batch = replace(first, parent_idx=torch.where(first.is_padding[..., None], -1, parents).int())
+        for rule in mask_rules(batch).values():
+            found, want = (f(rule, size, None, length, length, device="cpu") for f in (make, create_block_mask))
+            assert torch.equal(found.to_dense(), want.to_dense())
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 3
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 1e-2)])
