@@ -74,8 +74,8 @@ class _Scaled:
     attention: Attention
     gate: Tensor  # (B, L, H, 1)
 
-    def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        return self.attention.attend(q, k, v) * self.gate
+    def attend(self, heads: Tensor, gain: Tensor) -> Tensor:
+        return self.attention.attend(heads, gain) * self.gate
 
 
 class GatedAttention(nn.Module):

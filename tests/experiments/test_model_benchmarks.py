@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -59,12 +60,15 @@ def test_costs_per_token_are_measured(case: Path) -> None:
     assert found["forward_us"] > 0 and found["training_us"] > 0
 
 
-def test_techniques_change_what_they_name() -> None:
+def test_techniques_change_what_they_name(case: Path) -> None:
     cfg = type("Cfg", (), {"lr": 1e-3, "weight_decay": 0.1, "betas": (0.9, 0.999)})
     models = {name: make_model(name, NANO, 0) for name in ("none", "zero-init", "gated")}
     assert (models["zero-init"].blocks[0].ffn.w2.weight == 0).all()
     assert torch.equal(models["zero-init"].blocks[3].ffn.w1.weight, models["none"].blocks[3].ffn.w1.weight)
-    assert {n for n, _ in models["gated"].named_parameters() if n.endswith("gate.weight")}
+    batch = to_batch(load_file(case / "batch.safetensors"))
+    batch = replace(batch, text_embeddings=torch.ones(len(batch.text_embeddings), NANO.d_text))
+    gated, plain = (models[name](batch) for name in ("gated", "none"))
+    assert gated.shape == plain.shape and not torch.allclose(gated, plain)
     ((adamw, _),) = make_optimizers("none", models["none"], cfg)
     assert [group["weight_decay"] for group in adamw.param_groups] == [0.1, 0.1]
     (adamw, _), (muon, rate) = make_optimizers("muon-2x", models["none"], cfg)
