@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from plurel.config import Config
-from plurel.edges import Values
+from plurel.edges import ForeignMessages, Values
 from plurel.random_streams import stream
 from plurel.schema import TableSchema
-from plurel.scm import ForeignMessages, TableSCM
+from plurel.scm import TableSCM
 from plurel.sql.cells import num_categories
 from plurel.sql.links import Links
 from plurel.sql.plan import TablePlan
