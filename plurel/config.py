@@ -288,8 +288,8 @@ def _rows(rows: Any) -> tuple[tuple[str, int], ...]:
 def _content(file: str) -> bytes:
     try:
         return Path(file).read_bytes()
-    except OSError as error:
-        raise PlurelError(f"{file}: the schema cannot be read ({error})") from error
+    except (OSError, ValueError) as error:
+        raise PlurelError(f"prior.schema_file {file}: the schema cannot be read ({error})") from error
 
 
 def _build(kind: type, tree: Any, where: str) -> Any:
