@@ -105,7 +105,7 @@ class SCMParams(_Params):
         cat_label_permute_prob_choices, cat_label_reverse_prob_choices: of the classes of type_lazy.
         edge_knots: an edge is evaluated at that many quantiles of its parent and interpolated linearly between them;
             0: exactly, at every value.
-        propagate_batch_size: rows evaluated together; the last digits depend on it, as matrix products round.
+        propagate_batch_size: rows evaluated together; the values do not depend on it.
     """
 
     scm_layout_choices: Choices = _set(
@@ -152,8 +152,8 @@ class SCMParams(_Params):
     propagation_mode_choices: Choices = _set("type_eager", "type_lazy")
     cat_label_permute_prob_choices: Choices = _range(0.3, 1.0)
     cat_label_reverse_prob_choices: Choices = _range(0.2, 0.8)
-    edge_knots: int = 128
-    propagate_batch_size: int = 512
+    edge_knots: int = 64
+    propagate_batch_size: int = 256
 
 
 @dataclass(frozen=True)
@@ -237,7 +237,7 @@ class Config:
 
     def __post_init__(self) -> None:
         if self.rows is not None:
-            object.__setattr__(self, "rows", tuple(sorted(dict(self.rows).items())))
+            object.__setattr__(self, "rows", _rows(self.rows))
         found = list(complaints(self))
         if found:
             raise PlurelError("prior: " + "; ".join(found))
@@ -278,11 +278,18 @@ class Config:
         return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()[:16]
 
 
+def _rows(rows: Any) -> tuple[tuple[str, int], ...]:
+    try:
+        return tuple(sorted(dict(rows).items()))
+    except (TypeError, ValueError):
+        raise PlurelError(f"prior.rows must map names of tables to their rows, not {rows!r}") from None
+
+
 def _content(file: str) -> bytes:
     try:
         return Path(file).read_bytes()
-    except OSError as error:
-        raise PlurelError(f"{file}: the schema cannot be read ({error})") from error
+    except (OSError, ValueError) as error:
+        raise PlurelError(f"prior.schema_file {file}: the schema cannot be read ({error})") from error
 
 
 def _build(kind: type, tree: Any, where: str) -> Any:

@@ -50,7 +50,7 @@ def generate_corpus(
 
     Raises:
         PlurelError: if seeds repeat or are negative, `path` cannot be written to or holds a corpus of another prior or
-            version.
+            version, or the prior's schema cannot be used.
     """
     path, config = Path(path), Config() if config is None else config
     seeds = [checked_seed(seed) for seed in seeds]
@@ -62,6 +62,8 @@ def generate_corpus(
     first, step = part
     if not 0 <= first < step:
         raise PlurelError(f"part {first} of {step} parts is not there; parts are 0, ..., parts - 1")
+    if seeds:
+        SyntheticDataset(seeds[0], config)  # a schema file that cannot be used is refused before any work
     _record(path, config, seeds)
     folders = {seed: path / f"{config.name}-{seed}" for seed in seeds[first::step]}
     todo = [seed for seed, folder in folders.items() if damage(folder, identity(config, seed)) is not None]

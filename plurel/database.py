@@ -18,13 +18,13 @@ from threadpoolctl import threadpool_limits
 
 from plurel.columns import is_kept, to_column
 from plurel.config import Config
-from plurel.edges import Values
+from plurel.edges import ForeignMessages, Values
 from plurel.errors import PlurelError
 from plurel.hidden_state import draw_states, states_of_children
 from plurel.links import draw_parents, draw_popularity
 from plurel.random_streams import checked_seed, stream
 from plurel.schema import Schema, TableSchema, draw_schema
-from plurel.scm import ForeignMessages, TableSCM
+from plurel.scm import TableSCM
 
 if TYPE_CHECKING:
     from plurel.sql.schema import SqlSchema
@@ -51,7 +51,7 @@ class SyntheticDataset(Dataset):
         self.config = Config() if config is None else config
         self.schema: Schema = draw_schema(self.seed, self.config)
         # parsed once; a schema file is read when the dataset is made, not when its database is
-        self.sql_schema = None if self.config.schema_file is None else _sql_schema(self.config.schema_file)
+        self.sql_schema = None if self.config.schema_file is None else _sql_schema(self.config, self.seed)
         self.val_timestamp = self.schema.val_timestamp
         self.test_timestamp = self.schema.test_timestamp
 
@@ -139,17 +139,20 @@ class SyntheticDataset(Dataset):
             if cells is not None:
                 data[f"feature_{number}"] = cells
         return Table(
-            df=pd.DataFrame(data),
+            df=pd.DataFrame(data, copy=False),
             fkey_col_to_pkey_table=dict(table.fkeys),
             pkey_col=PKEY_COL,
             time_col=TIME_COL if table.is_activity else None,
         )
 
 
-def _sql_schema(file: str) -> SqlSchema:
+def _sql_schema(config: Config, seed: int) -> SqlSchema:
     from plurel.sql.parser import schema_from_sql  # sqlglot, which random schemas do not need
+    from plurel.sql.plan import plan_tables
 
-    return schema_from_sql(Path(file))
+    schema = schema_from_sql(Path(config.schema_file))
+    plan_tables(schema, config, seed)  # what cannot be filled is refused now
+    return schema
 
 
 def _key_column(parents: np.ndarray) -> np.ndarray | pd.arrays.IntegerArray:
