@@ -1,4 +1,5 @@
-"""How the nodes of one causal graph come about from their parents, drawn for all nodes together (paper.md, 3 and 4)."""
+"""How values move along one causal graph: mechanisms of all nodes, drawn together, and what each has told its children
+(paper.md, sections 3 and 4)."""
 
 from __future__ import annotations
 
@@ -23,8 +24,8 @@ _NOISE_LEVELS = 4096
 _NUMBER = {name: number for number, name in enumerate(AGGREGATIONS)}
 
 
-class Mechanisms:
-    """Of each node with parents: a joint message of its edges, noise, and a decoder.
+class Propagation:
+    """Of each node with parents: a joint message of its edges, noise, and a decoder. Values are told node by node.
 
     Args:
         scm: whose nodes.
