@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from omegaconf import DictConfig
 
-from experiments.baselines import baseline_predictions
+from experiments.baselines.trivial import baseline_predictions
 from experiments.contexts import TaskContexts
 from experiments.errors import ExperimentError, user_errors
 from experiments.finetune import finetune
