@@ -16,7 +16,7 @@ from experiments.runtime import keep_memory, quiet_libraries, set_threads
 from experiments.training import RunLogs, train
 from rfm.checkpoint import save_checkpoint
 from rfm.datamodule import PretrainBatches, StepDataModule
-from rfm.model import ModelConfig
+from rfm.model import ModelConfig, RelationalTransformer
 from rfm.module import OptimConfig, PretrainModule
 from rfm.objective import Objective
 from rfm.schedule import ScheduleConfig
@@ -33,7 +33,7 @@ def make_schedule(name: str, max_steps: int, decay_steps: int, cfg: DictConfig) 
 def pretrain(
     stores: Sequence[Store],
     texts: TextTable,
-    model: ModelConfig,
+    model: ModelConfig | RelationalTransformer,
     schedule: ScheduleConfig,
     cfg: DictConfig,
     *,
@@ -45,9 +45,10 @@ def pretrain(
     start: Path | None = None,
     callbacks: Sequence[Callback] = (),
 ) -> PretrainModule:
-    """Trains from the newest checkpoint in `directory` (or from `start`, or from new weights) to schedule.max_steps.
+    """Trains from the newest checkpoint in `directory` (or from `start`, or from `model`) to schedule.max_steps.
 
     Args:
+        model: sizes of a model with new weights, or a model that is trained on, in place.
         cfg: the `train` configuration group.
         name: of this training in `logs`.
         keep: steps whose resumable checkpoints stay.

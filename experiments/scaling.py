@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from analysis.results import loss_grid, read_results
 from experiments.cells import Cell, grid_cells, tokens_per_step
 from experiments.contexts import POLICIES, PROTOCOLS, TaskContexts
+from experiments.datasets import choose_tasks, open_dataset
 from experiments.errors import ExperimentError, user_errors
 from experiments.generate import generate, prior_from
 from experiments.grid import Grid
@@ -21,7 +22,7 @@ from experiments.provenance import RunRecord
 from experiments.report import make_report
 from experiments.runtime import keep_memory, quiet_libraries, set_threads
 from experiments.training import RunLogs
-from experiments.transfer import choose_tasks, open_dataset, print_table, transfer_table
+from experiments.transfer import print_table, transfer_table
 from rfm.checkpoint import load_checkpoint, save_checkpoint
 from rfm.errors import RfmError
 from rfm.model import ModelConfig

@@ -13,8 +13,8 @@ from rfm.store import Store
 
 LEAVES = (8, 31)
 """Sizes of a tree that validation chooses from, with the number of trees."""
-_ROUNDS, _EVERY = 400, 10
-_OPTIONS = dict(learning_rate=0.05, max_iter=_ROUNDS, min_samples_leaf=20, max_features=0.5, early_stopping=False)
+_ROUNDS, _EVERY = 200, 5
+_OPTIONS = dict(learning_rate=0.1, max_iter=_ROUNDS, min_samples_leaf=20, max_features=0.5, early_stopping=False)
 
 
 def boosting_predictions(store: Store, task: str, features: Features, seed: int) -> dict[str, np.ndarray]:

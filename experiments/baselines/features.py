@@ -20,14 +20,17 @@ import duckdb
 import numpy as np
 import pandas as pd
 
-from experiments.baselines.trivial import SPLITS, entity_pools, history_mean, history_sum
-from rfm.store import NEVER, NO_TIME, Store, TaskInfo
+from experiments.baselines.seeds import SPLITS, task_seeds
+from experiments.baselines.trivial import entity_pools, history_mean, history_sum
+from rfm.store import NEVER, NO_TIME, Store, TaskInfo, TextTable
 from rfm.store.source import Source, open_source
 
 WINDOWS_DAYS = (7, 30, 90, 365)
 HISTORY_LENGTHS = (1, 3, 10, None)
 MAX_CATEGORIES, MIN_CATEGORY_ROWS = 100, 10
 """Of a text column the most frequent values of train seeds are categories, each with enough seeds."""
+TEXT_COMPONENTS = 8
+"""Principal components of the embeddings of a text column with more values than that."""
 _DAY = 24 * 60 * 60
 
 
@@ -51,31 +54,20 @@ class Stream:
     has_time: bool
 
 
-def make_features(folder: Path, store: Store, task: str, protocol: str) -> Features:
-    """All features of a task; columns that do not vary over train seeds are left out."""
-    return _Builder(open_source(folder), store, store.tasks[task], protocol).build()
+def make_features(folder: Path, store: Store, texts: TextTable, task: str, protocol: str) -> Features:
+    """All features of a task; columns that do not vary over train seeds are left out.
 
-
-def seed_frame(store: Store, info: TaskInfo, protocol: str) -> pd.DataFrame:
-    """Seeds of all splits in order: `seed`, `split`, `entity` (position in its table), `time` and `cutoff` (seconds)."""
-    pool_rows = [store.task_rows(info.name, split) for split in SPLITS]
-    rows = np.concatenate(pool_rows)
-    split = np.repeat(np.arange(3), [len(part) for part in pool_rows])
-    entity = rows if info.kind == "autocomplete" else store.parent_row[store.parent_offset[rows]].astype(np.int64)
-    time = np.asarray(store.row_time[rows])
-    cutoff = np.where(time == NO_TIME, NEVER - 1, np.minimum(time, NEVER - 1))
-    if protocol == "relbench":
-        cutoff = np.minimum(cutoff, np.array([NEVER - 1, store.val_time, store.test_time])[split])
-    first_row = store.tables[info.entity_table].first_row
-    frame = {"seed": np.arange(len(rows)), "split": split, "entity": entity - first_row, "time": time, "cutoff": cutoff}
-    return pd.DataFrame(frame)
+    Args:
+        folder: the RelBench-3 folder that the store was built from.
+    """
+    return _Builder(open_source(folder), store, texts, store.tasks[task], protocol).build()
 
 
 class _Builder:
     """The SQL of one task's features."""
 
-    def __init__(self, source: Source, store: Store, info: TaskInfo, protocol: str) -> None:
-        self.source, self.store, self.info, self.protocol = source, store, info, protocol
+    def __init__(self, source: Source, store: Store, texts: TextTable, info: TaskInfo, protocol: str) -> None:
+        self.source, self.store, self.texts, self.info, self.protocol = source, store, texts, info, protocol
         self.tables = source.manifest.tables
         hidden = {*info.remove_columns, *([(info.entity_table, info.target_col)] if _is_autocomplete(info) else [])}
         self.columns: dict[str, list[tuple[str, str]]] = {}  # table -> (column, type) that may be a feature
@@ -89,7 +81,10 @@ class _Builder:
             time = f"coalesce(CAST(floor(epoch({_q(spec.time_col)})) AS BIGINT), {NEVER})" if spec.time_col else NO_TIME
             sql = f"SELECT *, file_row_number AS _row, {time} AS _time FROM read_parquet('{path}', file_row_number=true)"
             self.db.execute(f"CREATE TABLE {_q(name)} AS {sql}")
-        self.seeds = seed_frame(store, info, protocol)
+        seeds = task_seeds(store, info.name, protocol)
+        entity = seeds.entity - store.tables[info.entity_table].first_row
+        frame = {"seed": np.arange(len(entity)), "split": seeds.split, "entity": entity, "time": seeds.time}
+        self.seeds = pd.DataFrame(frame | {"cutoff": seeds.cutoff})
         self.db.register("seed_frame", self.seeds)
         self.db.execute("CREATE TABLE seeds AS SELECT * FROM seed_frame")
 
@@ -98,9 +93,11 @@ class _Builder:
         frames += [self._stream(stream) for stream in self._streams()]
         table = pd.concat(frames, axis=1)
         in_train = (self.seeds["split"] == 0).to_numpy()
-        texts = [column for column in table if table[column].dtype.kind == "O"]
+        texts = [column for column in table if not pd.api.types.is_numeric_dtype(table[column])]
+        embedded = [self._components(table[c], in_train) for c in texts if table[c].nunique() > MAX_CATEGORIES]
         for column in texts:
             table[column] = _codes(table[column], in_train)
+        table = pd.concat([table, *embedded], axis=1)
         values = table.to_numpy(np.float64, na_value=np.nan)
         train = values[in_train]
         varies = [len(np.unique(column[:1])) > 0 and not _is_constant(column) for column in train.T]
@@ -108,6 +105,20 @@ class _Builder:
         names = [name for name, kept in zip(table.columns, varies, strict=True) if kept]
         splits = {name: values[self.seeds["split"] == i] for i, name in enumerate(SPLITS)}
         return Features(splits, names, np.array([name in texts for name in names]))
+
+    def _components(self, column: pd.Series, in_train: np.ndarray) -> pd.DataFrame:
+        """The first principal components, over train seeds, of the embedded texts; NaN where there is none."""
+        ids = {string: i for i, string in enumerate(self.texts.strings)}
+        known = column.map(ids).astype(np.float64)
+        found = np.full((len(column), TEXT_COMPONENTS), np.nan)
+        has = known.notna().to_numpy()
+        if (has & in_train).sum() > TEXT_COMPONENTS:
+            vectors = np.asarray(self.texts.embeddings[known[has].astype(np.int64)], np.float32)
+            train = vectors[in_train[has]]
+            _, axes = np.linalg.eigh(np.cov(train, rowvar=False))  # eigenvalues rise
+            found[has] = (vectors - train.mean(0)) @ axes[:, : -TEXT_COMPONENTS - 1 : -1]
+        names = [f"{column.name}.component_{i}" for i in range(TEXT_COMPONENTS)]
+        return pd.DataFrame(found, columns=names, index=column.index)
 
     def _calendar(self) -> pd.DataFrame:
         known = self.seeds["time"] != NO_TIME

@@ -15,11 +15,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from experiments.baselines.seeds import SPLITS
 from rfm.metrics import task_metrics
 from rfm.store import Store
 
 HISTORY_LENGTHS = (1, 2, 3, 5, 8, 10, 15, 20, 30)
-SPLITS = ("train", "val", "test")
 
 
 @dataclass(frozen=True)
