@@ -57,9 +57,7 @@ def continue_pretraining(
     """
     train_cfg = OmegaConf.merge(train_cfg, {"lr": cfg.lr, "label_share": cfg.label_share})
     schedule = make_schedule("wsd", cfg.max_steps, max(1, round(cfg.decay_frac * cfg.max_steps)), train_cfg)
-    module = pretrain(
-        stores, texts, model, schedule, train_cfg, seed=seed, directory=directory, name=name, logs=logs
-    )
+    module = pretrain(stores, texts, model, schedule, train_cfg, seed=seed, directory=directory, name=name, logs=logs)
     return module.model
 
 

@@ -124,7 +124,8 @@ class TaskBatches:
             part among those of a larger one. Labels that contexts show stay as they are.
 
     Raises:
-        RfmError: if label_frac is out of range, the task is unknown or has no train row with a target, or the text table is not the store's.
+        RfmError: if label_frac is out of range, the task is unknown or has no train row with a target, or the text
+            table is not the store's.
     """
 
     def __init__(

@@ -13,14 +13,18 @@ from rfm.store import Store
 
 LEAVES = (8, 31)
 """Sizes of a tree that validation chooses from, with the number of trees."""
-_ROUNDS, _EVERY = 200, 5
-_OPTIONS = dict(learning_rate=0.1, max_iter=_ROUNDS, min_samples_leaf=20, max_features=0.5, early_stopping=False)
+_ROUNDS, _EVERY = 300, 5
+_OPTIONS = dict(learning_rate=0.05, max_iter=_ROUNDS, min_samples_leaf=20, max_features=0.5, early_stopping=False)
 
 
-def boosting_predictions(store: Store, task: str, features: Features, seed: int) -> dict[str, np.ndarray]:
+def boosting_predictions(
+    store: Store, task: str, features: Features, seed: int, *, train_rows: np.ndarray
+) -> dict[str, np.ndarray]:
     """{"val" | "test": predictions in the task's row order} of the trees that are best on validation.
 
-    Trained on the train rows alone; `seed` draws which features each split may use.
+    Args:
+        seed: draws which features each split of a tree may use.
+        train_rows: positions in the train split that are trained on; each has a target.
     """
     info = store.tasks[task]
     target = store.task_targets(task, "train")
@@ -28,7 +32,7 @@ def boosting_predictions(store: Store, task: str, features: Features, seed: int)
     val_target = store.task_targets(task, "val")
     best, best_score = None, float("nan")
     for leaves in LEAVES:
-        model = _fit(info.task_type, features, target, leaves, seed)
+        model = _fit(info.task_type, features, target, train_rows, leaves, seed)
         rounds, value = _best_rounds(model, features.splits["val"], val_target, select)
         if best is None or select.better(value, best_score):
             best, best_score = (model, rounds), value
@@ -36,13 +40,10 @@ def boosting_predictions(store: Store, task: str, features: Features, seed: int)
     return {split: _after(model, features.splits[split], rounds) for split in ("val", "test")}
 
 
-def _fit(task_type: str, features: Features, target: np.ndarray, leaves: int, seed: int):
+def _fit(task_type: str, features: Features, target: np.ndarray, rows: np.ndarray, leaves: int, seed: int):
     kind = HistGradientBoostingClassifier if task_type == "binary_classification" else HistGradientBoostingRegressor
-    model = kind(
-        max_leaf_nodes=leaves, categorical_features=features.is_categorical, random_state=seed, **_OPTIONS
-    )
-    known = ~np.isnan(target)
-    return model.fit(features.splits["train"][known], target[known])
+    model = kind(max_leaf_nodes=leaves, categorical_features=features.is_categorical, random_state=seed, **_OPTIONS)
+    return model.fit(features.splits["train"][rows], target[rows])
 
 
 def _best_rounds(model, values: np.ndarray, target: np.ndarray, select: Metric) -> tuple[int, float]:

@@ -78,8 +78,12 @@ class _Builder:
             keys = {spec.pkey, *spec.fkeys}
             typed = zip(file["column_name"], file["column_type"], strict=True)
             self.columns[name] = [(c, _kind(t)) for c, t in typed if c not in keys and (name, c) not in hidden]
-            time = f"coalesce(CAST(floor(epoch({_q(spec.time_col)})) AS BIGINT), {NEVER})" if spec.time_col else NO_TIME
-            sql = f"SELECT *, file_row_number AS _row, {time} AS _time FROM read_parquet('{path}', file_row_number=true)"
+            time = NO_TIME
+            if spec.time_col:
+                time = f"coalesce(CAST(floor(epoch({_q(spec.time_col)})) AS BIGINT), {NEVER})"
+            sql = (
+                f"SELECT *, file_row_number AS _row, {time} AS _time FROM read_parquet('{path}', file_row_number=true)"
+            )
             self.db.execute(f"CREATE TABLE {_q(name)} AS {sql}")
         seeds = task_seeds(store, info.name, protocol)
         entity = seeds.entity - store.tables[info.entity_table].first_row
@@ -99,8 +103,7 @@ class _Builder:
             table[column] = _codes(table[column], in_train)
         table = pd.concat([table, *embedded], axis=1)
         values = table.to_numpy(np.float64, na_value=np.nan)
-        train = values[in_train]
-        varies = [len(np.unique(column[:1])) > 0 and not _is_constant(column) for column in train.T]
+        varies = [not _is_constant(column) for column in values[in_train].T]
         values = values[:, varies]
         names = [name for name, kept in zip(table.columns, varies, strict=True) if kept]
         splits = {name: values[self.seeds["split"] == i] for i, name in enumerate(SPLITS)}
@@ -139,21 +142,18 @@ class _Builder:
         return pd.DataFrame(found)
 
     def _single_rows(self) -> pd.DataFrame:
-        """Columns of the entity row and of the rows above it."""
+        """Columns of the entity row and of the visible rows above it."""
         table = self.info.entity_table
-        selected, joins = [], f"JOIN {_q(table)} AS e ON e._row = s.entity"
-        above = [("e", table, "entity")]
-        for _ in range(3):
-            level, above = above, []
+        selected, joins, level = [], f"JOIN {_q(table)} AS e ON e._row = s.entity", [("e", table, "entity")]
+        for _ in range(3):  # the entity, one key up, two keys up
+            above = []
             for alias, name, path in level:
                 selected += [_single(alias, path, column, kind) for column, kind in self.columns[name]]
-                for fkey, parent in self.tables[name].fkeys.items():
-                    below, up = alias, f"{alias}_{len(above)}"
-                    joins += (
-                        f" LEFT JOIN {_q(parent)} AS {up}"
-                        f" ON {up}._row = {below}.{_q(fkey)} AND {up}._time <= s.cutoff AND {below}._row IS NOT NULL"
-                    )
-                    above.append((up, parent, f"{path}.{fkey}"))
+                for number, (fkey, parent) in enumerate(self.tables[name].fkeys.items()):
+                    up = f"{alias}_{number}"
+                    on = f"{up}._row = {alias}.{_q(fkey)} AND {up}._time <= s.cutoff"
+                    above.append((up, parent, f"{path}.{fkey}", f" LEFT JOIN {_q(parent)} AS {up} ON {on}"))
+            joins, level = joins + "".join(join for *_, join in above), [node[:3] for node in above]
         if not selected:
             return pd.DataFrame(index=self.seeds.index)
         return self._fetch(f"SELECT {', '.join(selected)} FROM seeds s {joins} ORDER BY s.seed")
@@ -229,7 +229,9 @@ class _Builder:
         selected += [f"coalesce(w.n, 0) - coalesce(w{d}.n, 0) AS {_q(f'{stream.name}.count_{d}d')}" for d in windows]
         for i, column in enumerate(stream.values):
             selected += _statistics(i, f"{stream.name}.{column}", windows)
-        lookups = [f" ASOF LEFT JOIN r w{d} ON w{d}.key = k.key AND w{d}.time <= k.cutoff - {d * _DAY}" for d in windows]
+        lookups = [
+            f" ASOF LEFT JOIN r w{d} ON w{d}.key = k.key AND w{d}.time <= k.cutoff - {d * _DAY}" for d in windows
+        ]
         return self._fetch(f"""
             WITH g AS (SELECT {", ".join(["key", "time", "count(*) AS n", *sums, *ends])} FROM ({stream.relation})
                        WHERE key IS NOT NULL AND time < {NEVER} GROUP BY key, time),

@@ -72,34 +72,52 @@ class GraphSage(nn.Module):
 
 
 def graphsage_predictions(
-    store: Store, texts: TextTable, task: str, protocol: str, cfg: GraphSageConfig, seed: int
+    store: Store,
+    texts: TextTable,
+    task: str,
+    protocol: str,
+    cfg: GraphSageConfig,
+    seed: int,
+    *,
+    train_rows: np.ndarray,
 ) -> dict[str, np.ndarray]:
     """{"val" | "test": predictions in the task's row order} of the weights that are best on validation rows.
 
-    `seed` draws weights, batches and the validation rows that training is stopped by.
+    Args:
+        seed: draws weights, batches, and the validation rows that training is stopped by.
+        train_rows: positions in the train split that are trained on; each has a target.
     """
-    info = store.tasks[task]
     seeds = task_seeds(store, task, protocol)
-    hoods = Neighbourhoods(store, texts, info, seeds, fanout=cfg.fanout)
+    hoods = Neighbourhoods(store, texts, store.tasks[task], seeds, fanout=cfg.fanout)
     target = np.concatenate([store.task_targets(task, split) for split in SPLITS])
-    is_regression = info.task_type == "regression"
-    train_target = target[(seeds.split == 0) & ~np.isnan(target)]
-    mean, std = (train_target.mean(), train_target.std() or 1.0) if is_regression else (0.0, 1.0)
-    select = task_metrics(info.task_type, float(train_target.std(ddof=1)))[0]
+    model = _train(hoods, target, train_rows, cfg, seed)
+    mean, std = _scale(hoods, target[train_rows])
+    found = {}
+    for split in ("val", "test"):
+        raw = _predict(model, hoods, np.flatnonzero(seeds.split == SPLITS.index(split)), cfg.batch_size)
+        is_regression = hoods.info.task_type == "regression"
+        found[split] = raw * std + mean if is_regression else np.exp(-np.logaddexp(0.0, -raw))
+    return found
 
+
+def _train(
+    hoods: Neighbourhoods, target: np.ndarray, train_rows: np.ndarray, cfg: GraphSageConfig, seed: int
+) -> GraphSage:
+    """The weights with the best score on validation rows; it is taken every `check_every` steps."""
     rng = np.random.Generator(np.random.Philox(np.random.SeedSequence(seed)))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = GraphSage(hoods, cfg.d_model)
     optimizer = torch.optim.Adam(model.parameters(), lr=cfg.lr)
-    train = np.flatnonzero((seeds.split == 0) & ~np.isnan(target))
-    val = np.flatnonzero((seeds.split == 1) & ~np.isnan(target))
-    val = rng.permutation(val)[: cfg.validation_rows]
+    is_regression, table = hoods.info.task_type == "regression", hoods.info.entity_table
+    mean, std = _scale(hoods, target[train_rows])
+    select = task_metrics(hoods.info.task_type, std)[0]
+    val = rng.permutation(np.flatnonzero((hoods.seeds.split == 1) & ~np.isnan(target)))[: cfg.validation_rows]
     best, best_score, waited = None, float("nan"), 0
     for step in range(1, cfg.max_steps + 1):
-        chosen = rng.choice(train, min(cfg.batch_size, len(train)), replace=False)
+        chosen = rng.choice(train_rows, min(cfg.batch_size, len(train_rows)), replace=False)
         wanted = torch.from_numpy((target[chosen] - mean) / std).float()
-        shown = model(hoods.graph(chosen), info.entity_table, len(chosen))
+        shown = model(hoods.graph(chosen), table, len(chosen))
         loss = F.mse_loss(shown, wanted) if is_regression else F.binary_cross_entropy_with_logits(shown, wanted)
         optimizer.zero_grad()
         loss.backward()
@@ -114,11 +132,14 @@ def graphsage_predictions(
         if waited == cfg.patience:
             break
     model.load_state_dict(best)
-    raw = {split: np.flatnonzero(seeds.split == SPLITS.index(split)) for split in ("val", "test")}
-    raw = {split: _predict(model, hoods, rows, cfg.batch_size) for split, rows in raw.items()}
-    if is_regression:
-        return {split: value * std + mean for split, value in raw.items()}
-    return {split: np.exp(-np.logaddexp(0.0, -value)) for split, value in raw.items()}
+    return model
+
+
+def _scale(hoods: Neighbourhoods, target: np.ndarray) -> tuple[float, float]:
+    """Mean and deviation that a regression's targets are brought to 0 and 1 by; (0, 1) for a classification."""
+    if hoods.info.task_type != "regression":
+        return 0.0, 1.0
+    return float(target.mean()), float(target.std()) or 1.0
 
 
 @torch.no_grad()
