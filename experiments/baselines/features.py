@@ -126,7 +126,7 @@ class _Builder:
     def _calendar(self) -> pd.DataFrame:
         known = self.seeds["time"] != NO_TIME
         time = pd.to_datetime(self.seeds["time"].where(known), unit="s")
-        return pd.DataFrame({"seed.day_of_year": time.dt.dayofyear, "seed.weekday": time.dt.weekday})
+        return pd.DataFrame({"seed.day_of_year": time.dt.day_of_year, "seed.weekday": time.dt.day_of_week})
 
     def _labels(self) -> pd.DataFrame:
         """What the protocol shows of the entity's labels, or of labels that share a parent with the seed."""
@@ -249,7 +249,8 @@ def _statistics(i: int, name: str, windows: tuple[int, ...]) -> list[str]:
     """SQL of the features of value `i` of a stream."""
     mean = f"w.s{i} / nullif(w.c{i}, 0)"
     found = [f"{mean} AS {_q(f'{name}.mean')}"]
-    found.append(f"sqrt(greatest(w.q{i} / nullif(w.c{i}, 0) - ({mean}) * ({mean}), 0)) AS {_q(f'{name}.std')}")
+    variance = f"w.q{i} / nullif(w.c{i}, 0) - ({mean}) * ({mean})"
+    found.append(f"sqrt(abs({variance})) AS {_q(f'{name}.std')}")  # rounding may leave a small negative number
     found += [f"w.{x}{i} AS {_q(f'{name}.{what}')}" for x, what in (("a", "min"), ("b", "max"), ("l", "last"))]
     for d in windows:
         total = f"(w.s{i} - coalesce(w{d}.s{i}, 0)) / nullif(w.c{i} - coalesce(w{d}.c{i}, 0), 0)"
