@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from experiments.datasets import load_model, open_datasets
 from experiments.errors import ExperimentError, user_errors
-from experiments.pretrain import make_schedule, pretrain
+from experiments.pretrain import make_schedule, pretrain, pretrain_batches
 from experiments.provenance import RunRecord
 from experiments.runtime import keep_memory, quiet_libraries, set_threads
 from experiments.training import RunLogs
@@ -57,7 +57,8 @@ def continue_pretraining(
     """
     train_cfg = OmegaConf.merge(train_cfg, {"lr": cfg.lr, "label_share": cfg.label_share})
     schedule = make_schedule("wsd", cfg.max_steps, max(1, round(cfg.decay_frac * cfg.max_steps)), train_cfg)
-    module = pretrain(stores, texts, model, schedule, train_cfg, seed=seed, directory=directory, name=name, logs=logs)
+    batches = pretrain_batches(stores, texts, train_cfg, seed)
+    module = pretrain(batches, model, schedule, train_cfg, seed=seed, directory=directory, name=name, logs=logs)
     return module.model
 
 

@@ -15,7 +15,7 @@ from experiments.provenance import RunRecord
 from experiments.runtime import keep_memory, quiet_libraries, set_threads
 from experiments.training import RunLogs, train
 from rfm.checkpoint import save_checkpoint
-from rfm.datamodule import PretrainBatches, StepDataModule
+from rfm.datamodule import BatchSource, PretrainBatches, StepDataModule
 from rfm.model import ModelConfig, RelationalTransformer
 from rfm.module import OptimConfig, PretrainModule
 from rfm.objective import Objective
@@ -30,9 +30,23 @@ def make_schedule(name: str, max_steps: int, decay_steps: int, cfg: DictConfig) 
     return ScheduleConfig("wsd", max_steps=max_steps, warmup_steps=cfg.warmup_steps, decay_steps=decay_steps)
 
 
+def pretrain_batches(stores: Sequence[Store], texts: TextTable, cfg: DictConfig, seed: int) -> PretrainBatches:
+    """Batches of cells (and labels) of `stores`; `cfg` is the `train` group."""
+    return PretrainBatches(
+        stores,
+        texts,
+        ctx_len=cfg.ctx_len,
+        batch_size=cfg.batch_size,
+        label_share=cfg.label_share,
+        policy=cfg.policy,
+        max_bfs_width=cfg.max_bfs_width,
+        objective=Objective(cfg.objective, cfg.mask_rate),
+        seed=seed,
+    )
+
+
 def pretrain(
-    stores: Sequence[Store],
-    texts: TextTable,
+    batches: BatchSource,
     model: ModelConfig | RelationalTransformer,
     schedule: ScheduleConfig,
     cfg: DictConfig,
@@ -50,26 +64,15 @@ def pretrain(
     Args:
         model: sizes of a model with new weights, or a model that is trained on, in place.
         cfg: the `train` configuration group.
+        seed: of new weights.
         name: of this training in `logs`.
         keep: steps whose resumable checkpoints stay.
         callbacks: of Lightning's, such as a live curve.
     """
     module = PretrainModule(model, OptimConfig(cfg.lr, cfg.weight_decay, tuple(cfg.betas)), schedule, seed=seed)
-    batches = PretrainBatches(
-        stores,
-        texts,
-        ctx_len=cfg.ctx_len,
-        batch_size=cfg.batch_size,
-        label_share=cfg.label_share,
-        policy=cfg.policy,
-        max_bfs_width=cfg.max_bfs_width,
-        objective=Objective(cfg.objective, cfg.mask_rate),
-        seed=seed,
-    )
-    data = StepDataModule(batches)
     train(
         module,
-        data,
+        StepDataModule(batches),
         cfg,
         max_steps=schedule.max_steps,
         directory=directory,
@@ -105,8 +108,7 @@ def run(cfg: DictConfig, callbacks: Sequence[Callback] = ()) -> Path:
     logs = RunLogs.start(run_dir, cfg)
     with record.stage("pretraining"):
         module = pretrain(
-            stores,
-            texts,
+            pretrain_batches(stores, texts, cfg.train, cfg.seed),
             ModelConfig.from_dict(tree["model"]),
             schedule,
             cfg.train,
