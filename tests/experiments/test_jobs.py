@@ -23,9 +23,10 @@ TINY += ("train.warmup_steps=1", "corpus.num_validation=1", "validation.rows_per
 def launcher(name: str) -> object:
     missing = importlib.util.find_spec(f"hydra_plugins.hydra_{name.split('_')[0]}_launcher") is None
     reason = f"needs hydra-{name.split('_')[0]}-launcher (the extra `cluster`)"
-    return pytest.param(name, marks=[pytest.mark.skipif(missing, reason=reason), pytest.mark.slow])
+    return pytest.param(name, marks=pytest.mark.skipif(missing, reason=reason))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["basic", launcher("joblib"), launcher("submitit_local")])
 def test_jobs_together_are_the_grid(tmp_path: Path, name: str) -> None:
     command = [sys.executable, "-m", "experiments.scaling", "--multirun", *TINY, f"run.dir={tmp_path / 'run'}"]
