@@ -1,7 +1,8 @@
 """python -m experiments.comparison: one table of all models on all tasks of several real databases.
 
 run.dir/
-  predictions/<protocol>/<dataset>/<task>/<model>-seed<k>.parquet   split, row, prediction; what is there is kept
+  predictions/<protocol>/<dataset>/<task>/<model>-seed<k>.parquet   in row order: split, prediction_<k> (one, or one
+                                                                        per class); what is there is kept
   pretrained/<model>-without-<dataset>-seed<k>/                     models trained on the other databases
   transfer.csv      every score, with its interval (`analysis/transfer.py`); models that saw all labels
   few_shot.csv      the same of parts of the labels (`label_frac`), where several are asked for
@@ -33,6 +34,7 @@ from rfm.store import Store
 
 REFERENCE = Entry("label_history", 0, 1.0)
 SPLITS = ("val", "test")
+FIRST_METRICS = ("auroc", "r2", "accuracy")
 
 
 def check_config(cfg: DictConfig) -> None:
@@ -72,13 +74,15 @@ def kept_predictions(path: Path, models: TaskModels, entry: Entry) -> Prediction
     """The predictions of an entry, from its file if there is one, else computed and written whole."""
     if not path.exists():
         found = models.predict(entry)
-        rows = [pd.DataFrame({"split": s, "row": np.arange(len(p)), "prediction": p}) for s, p in found.items()]
+        tables = {split: pd.DataFrame(np.atleast_2d(p.T).T) for split, p in found.items()}
+        rows = [t.set_axis([f"prediction_{k}" for k in t], axis=1).assign(split=s) for s, t in tables.items()]
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.tmp")
         pd.concat(rows, ignore_index=True).to_parquet(temporary, index=False)
         os.replace(temporary, path)
     table = pd.read_parquet(path)
-    return {split: table.loc[table["split"] == split, "prediction"].to_numpy() for split in SPLITS}
+    values, split = table.drop(columns="split").to_numpy(), table["split"]
+    return {s: values[split == s].squeeze(1) if values.shape[1] == 1 else values[split == s] for s in SPLITS}
 
 
 def task_rows(store: Store, task: str, found: dict[Entry, Predictions]) -> tuple[list[dict], list[dict]]:
@@ -136,9 +140,7 @@ def published_rows(store: Store, task: str) -> list[dict]:
 def count_wins(lifts: pd.DataFrame) -> pd.DataFrame:
     """Per model (index), over tasks by AUROC or R²: tasks, wins over label history, clear wins and losses (interval
     beyond zero), and the mean lift."""
-    rows = lifts[
-        lifts["metric"].isin(("auroc", "r2")) & (lifts["label_frac"] == 1) & (lifts["model"] != REFERENCE.model)
-    ]
+    rows = lifts[lifts["metric"].isin(FIRST_METRICS) & (lifts["label_frac"] == 1) & (lifts["model"] != REFERENCE.model)]
     rows = rows.assign(wins=rows["lift"] > 0, clear_wins=rows["lift_lower"] > 0, clear_losses=rows["lift_upper"] < 0)
     by_model = rows.groupby("model", sort=False)
     counts = by_model[["wins", "clear_wins", "clear_losses"]].sum()
@@ -179,7 +181,7 @@ def run(cfg: DictConfig) -> Path:
 
 def print_summary(lifts: pd.DataFrame) -> None:
     """Test scores, one line per task and one column per model, then the wins."""
-    first = lifts[lifts["metric"].isin(("auroc", "r2")) & (lifts["label_frac"] == 1)]
+    first = lifts[lifts["metric"].isin(FIRST_METRICS) & (lifts["label_frac"] == 1)]
     wide = first.pivot_table(index=["dataset", "task", "metric"], columns="model", values="value", sort=False)
     print(wide.round(1).to_string())
     print("\nAgainst label history; clear: the 95 % interval of the lift, bootstrap over rows, leaves out zero")

@@ -51,7 +51,8 @@ def finetune(
     """
     choose_trained(model, last_blocks)
     schedule = ScheduleConfig("wsd", max_steps=steps, warmup_steps=max(1, steps // 10), decay_steps=max(1, steps // 2))
-    module = PretrainModule(model, OptimConfig(lr, cfg.weight_decay, tuple(cfg.betas)), schedule)
+    optim = OptimConfig(lr, cfg.weight_decay, tuple(cfg.betas), cfg.nonfinite)
+    module = PretrainModule(model, optim, schedule)
     batches = TaskBatches(store, texts, task, **how.options(), label_frac=label_frac)
     with tempfile.TemporaryDirectory() as scratch:
         place = Path(scratch) if directory is None else directory

@@ -68,12 +68,13 @@ class Grid:
         return fresh_plan(self.cfg).num_databases(cell.steps) if cell.is_fresh else int(cell.num_databases)
 
     def result_path(self, cell: Cell) -> Path:
-        return self._home(cell) / "results" / f"{cell.name}.parquet"
+        return self.home(cell) / "results" / f"{cell.name}.parquet"
 
     def checkpoint_path(self, cell: Cell) -> Path:
-        return self._home(cell) / "checkpoints" / cell.name
+        return self.home(cell) / "checkpoints" / cell.name
 
-    def _home(self, cell: Cell) -> Path:
+    def home(self, cell: Cell) -> Path:
+        """The folder below which results and checkpoints of a cell lie."""
         if not cell.is_fresh:
             return self.run_dir
         plan = fresh_plan(self.cfg)
@@ -117,7 +118,7 @@ class Grid:
 
     def _extend_trunk(self, cell: Cell, until: int) -> Path:
         """The checkpoint at step `until` of the cell's trunk, trained on from the newest one before it."""
-        path = self._home(cell) / "training" / cell.trunk / f"step-{until}.ckpt"
+        path = self.home(cell) / "training" / cell.trunk / f"step-{until}.ckpt"
         if not path.exists():
             schedule = make_schedule("wsd", until, 0, self.cfg.train)
             own = [c for c in grid_cells(self.cfg) if c.trunk == cell.trunk]
@@ -133,7 +134,7 @@ class Grid:
                 schedule,
                 self.cfg.train,
                 seed=cell.seed,
-                directory=self._home(cell) / "training" / name,
+                directory=self.home(cell) / "training" / name,
                 name=name,
                 logs=self.logs,
                 **how,
@@ -147,7 +148,7 @@ class Grid:
             yield pretrain_batches(stores, self.texts, self.cfg.train, cell.seed)
             return
         databases = FreshDatabases(
-            self._home(cell) / f"databases-{cell.seed}",
+            self.home(cell) / f"databases-{cell.seed}",
             prior_from(self.cfg.prior),
             fresh_plan(self.cfg),
             self.texts,

@@ -22,12 +22,12 @@ from experiments.datasets import choose_tasks, open_dataset
 from experiments.errors import ExperimentError, user_errors
 from experiments.generate import generate, prior_from
 from experiments.grid import Grid
-from experiments.grid_transfer import print_lifts, score_cells
 from experiments.provenance import RunRecord
 from experiments.report import make_report
 from experiments.runtime import keep_memory, quiet_libraries, set_threads
 from experiments.training import RunLogs
 from experiments.transfer import print_table, transfer_table
+from experiments.transfer_grid import print_lifts, score_cells
 from rfm.checkpoint import load_checkpoint, save_checkpoint
 from rfm.errors import RfmError
 from rfm.model import ModelConfig

@@ -18,13 +18,13 @@ from threadpoolctl import threadpool_limits
 
 from plurel.columns import is_kept, to_column
 from plurel.config import Config
-from plurel.edges import Values
+from plurel.edges import ForeignMessages, Values
 from plurel.errors import PlurelError
 from plurel.hidden_state import draw_states, states_of_children
 from plurel.links import draw_parents, draw_popularity
 from plurel.random_streams import checked_seed, stream
 from plurel.schema import Schema, TableSchema, draw_schema
-from plurel.scm import ForeignMessages, TableSCM
+from plurel.scm import TableSCM
 
 if TYPE_CHECKING:
     from plurel.sql.schema import SqlSchema
@@ -139,7 +139,7 @@ class SyntheticDataset(Dataset):
             if cells is not None:
                 data[f"feature_{number}"] = cells
         return Table(
-            df=pd.DataFrame(data),
+            df=pd.DataFrame(data, copy=False),
             fkey_col_to_pkey_table=dict(table.fkeys),
             pkey_col=PKEY_COL,
             time_col=TIME_COL if table.is_activity else None,

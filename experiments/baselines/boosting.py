@@ -22,6 +22,8 @@ def boosting_predictions(
 ) -> dict[str, np.ndarray]:
     """{"val" | "test": predictions in the task's row order} of the trees that are best on validation.
 
+    Of a multiclass task each prediction is (rows, classes).
+
     Args:
         seed: draws which features each split of a tree may use.
         train_rows: positions in the train split that are trained on; each has a target.
@@ -33,24 +35,24 @@ def boosting_predictions(
     best, best_score = None, float("nan")
     for leaves in LEAVES:
         model = _fit(info.task_type, features, target, train_rows, leaves, seed)
-        rounds, value = _best_rounds(model, features.splits["val"], val_target, select)
+        rounds, value = _best_rounds(model, features.splits["val"], val_target, select, len(info.classes))
         if best is None or select.better(value, best_score):
             best, best_score = (model, rounds), value
     model, rounds = best
-    return {split: _after(model, features.splits[split], rounds) for split in ("val", "test")}
+    return {split: _after(model, features.splits[split], rounds, len(info.classes)) for split in ("val", "test")}
 
 
 def _fit(task_type: str, features: Features, target: np.ndarray, rows: np.ndarray, leaves: int, seed: int):
-    kind = HistGradientBoostingClassifier if task_type == "binary_classification" else HistGradientBoostingRegressor
+    kind = HistGradientBoostingRegressor if task_type == "regression" else HistGradientBoostingClassifier
     model = kind(max_leaf_nodes=leaves, categorical_features=features.is_categorical, random_state=seed, **_OPTIONS)
     return model.fit(features.splits["train"][rows], target[rows])
 
 
-def _best_rounds(model, values: np.ndarray, target: np.ndarray, select: Metric) -> tuple[int, float]:
+def _best_rounds(model, values: np.ndarray, target: np.ndarray, select: Metric, num_classes: int) -> tuple[int, float]:
     """The number of trees with the best score, and that score."""
     known = ~np.isnan(target)
     best, best_score = _EVERY, float("nan")
-    for rounds, prediction in enumerate(_staged(model, values[known]), 1):
+    for rounds, prediction in enumerate(_staged(model, values[known], num_classes), 1):
         if rounds % _EVERY == 0:
             value = select.compute(target[known], prediction)
             if select.better(value, best_score):
@@ -58,13 +60,20 @@ def _best_rounds(model, values: np.ndarray, target: np.ndarray, select: Metric) 
     return best, best_score
 
 
-def _after(model, values: np.ndarray, rounds: int) -> np.ndarray:
+def _after(model, values: np.ndarray, rounds: int, num_classes: int) -> np.ndarray:
     """Predictions of the first `rounds` trees."""
-    return next(p for number, p in enumerate(_staged(model, values), 1) if number == rounds)
+    return next(p for number, p in enumerate(_staged(model, values, num_classes), 1) if number == rounds)
 
 
-def _staged(model, values: np.ndarray) -> Iterator[np.ndarray]:
-    """Predictions after each further tree, float64 (rows,)."""
-    if hasattr(model, "staged_predict_proba"):
-        return (probability[:, -1] for probability in model.staged_predict_proba(values))
-    return model.staged_predict(values)
+def _staged(model, values: np.ndarray, num_classes: int) -> Iterator[np.ndarray]:
+    """Predictions after each further tree: float64 (rows,), of a multiclass task (rows, classes)."""
+    if not hasattr(model, "staged_predict_proba"):
+        yield from model.staged_predict(values)
+        return
+    for probability in model.staged_predict_proba(values):
+        if num_classes:
+            every = np.zeros((len(values), num_classes))
+            every[:, model.classes_.astype(int)] = probability  # train rows may lack a class
+            yield every
+        else:
+            yield probability[:, -1]

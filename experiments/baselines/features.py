@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 
 from experiments.baselines.seeds import SPLITS, task_seeds
-from experiments.baselines.trivial import entity_pools, history_mean, history_sum
+from experiments.baselines.trivial import class_history, entity_pools, history_mean, history_sum
 from rfm.store import NEVER, NO_TIME, Store, TaskInfo, TextTable
 from rfm.store.source import Source, open_source
 
@@ -129,14 +129,20 @@ class _Builder:
         return pd.DataFrame({"seed.day_of_year": time.dt.day_of_year, "seed.weekday": time.dt.day_of_week})
 
     def _labels(self) -> pd.DataFrame:
-        """What the protocol shows of the entity's labels, or of labels that share a parent with the seed."""
-        prior = float(np.nanmean(self.store.task_targets(self.info.name, "train")))
+        """What the protocol shows of the entity's labels, or of labels that share a parent with the seed.
+
+        Means of the last labels, shrunk to the train mean; of a multiclass task shares of each class.
+        """
+        target = self.store.task_targets(self.info.name, "train")
+        classes = np.arange(len(self.info.classes))
+        prior = (target[~np.isnan(target), None] == classes).mean(0) if len(classes) else float(np.nanmean(target))
+        history, options = class_history if len(classes) else history_mean, (self.protocol, self.info.timedelta_s)
         found = {}
         for number, pool in enumerate(entity_pools(self.store, self.info.name)):
-            options = (self.protocol, self.info.timedelta_s)
             for k in HISTORY_LENGTHS:
-                parts = [history_mean(pool, split, k, *options, prior) for split in range(3)]
-                found[f"labels{number}.mean_last_{k or 'all'}"] = np.concatenate(parts)
+                means = np.concatenate([history(pool, split, k, *options, prior) for split in range(3)])
+                name = f"labels{number}.mean_last_{k or 'all'}"
+                found |= {f"{name}.{c}": means[:, c] for c in classes} if len(classes) else {name: means}
             counts = [history_sum(pool, split, None, *options)[1] for split in range(3)]
             found[f"labels{number}.count"] = np.concatenate(counts)
         return pd.DataFrame(found)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.special import expit, softmax
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch_geometric.data import HeteroData
@@ -19,7 +20,7 @@ from torch_geometric.nn import HeteroConv, SAGEConv
 from experiments.baselines.neighbours import Neighbourhoods
 from experiments.baselines.seeds import SPLITS, task_seeds
 from rfm.metrics import task_metrics
-from rfm.store import Store, TextTable
+from rfm.store import Store, TaskInfo, TextTable
 
 
 @dataclass(frozen=True)
@@ -54,17 +55,18 @@ class GraphSage(nn.Module):
         self.norms = nn.ModuleList(
             nn.ModuleDict({_key(n): nn.LayerNorm(d_model) for n in inputs}) for _ in range(hoods.hops)
         )
-        self.head = nn.Sequential(nn.Linear(d_model, d_model), nn.ReLU(), nn.Linear(d_model, 1))
+        num_outputs = max(1, len(hoods.info.classes))
+        self.head = nn.Sequential(nn.Linear(d_model, d_model), nn.ReLU(), nn.Linear(d_model, num_outputs))
 
     def forward(self, data: HeteroData, entity_table: str, num_roots: int) -> Tensor:
-        """One number per root, (num_roots,)."""
+        """One number per root, (num_roots,); of a multiclass task one per class, (num_roots, classes)."""
         x = {name: F.relu(self._encode(name, data[name])) for name in data.node_types}
         for number, (layer, norms) in enumerate(zip(self.layers, self.norms, strict=True)):
             reached = len(self.layers) - number  # nodes further away no longer matter
             edges = {k: data[k].edge_index[:, data[k].hop <= reached] for k in data.edge_types}
             new = layer(x, edges)
             x = {name: F.relu(norms[_key(name)](value)) + x[name] for name, value in new.items()}
-        return self.head(x[entity_table][:num_roots]).squeeze(-1)
+        return self.head(x[entity_table][:num_roots]).squeeze(-1)  # a multiclass task has two classes or more
 
     def _encode(self, name: str, nodes: HeteroData) -> Tensor:
         encoded = self.number[_key(name)](nodes.number)
@@ -95,9 +97,15 @@ def graphsage_predictions(
     found = {}
     for split in ("val", "test"):
         raw = _predict(model, hoods, np.flatnonzero(seeds.split == SPLITS.index(split)), cfg.batch_size)
-        is_regression = hoods.info.task_type == "regression"
-        found[split] = raw * std + mean if is_regression else np.exp(-np.logaddexp(0.0, -raw))
+        found[split] = _from_raw(hoods.info, raw, mean, std)
     return found
+
+
+def _from_raw(info: TaskInfo, raw: np.ndarray, mean: float, std: float) -> np.ndarray:
+    """A model's outputs as predictions: values in the target's unit, or probabilities."""
+    if info.task_type == "regression":
+        return raw * std + mean
+    return softmax(raw, axis=1) if info.classes else expit(raw)
 
 
 def _train(
@@ -109,16 +117,14 @@ def _train(
         torch.manual_seed(seed)
         model = GraphSage(hoods, cfg.d_model)
     optimizer = torch.optim.Adam(model.parameters(), lr=cfg.lr)
-    is_regression, table = hoods.info.task_type == "regression", hoods.info.entity_table
+    table = hoods.info.entity_table
     mean, std = _scale(hoods, target[train_rows])
     select = task_metrics(hoods.info.task_type, std)[0]
     val = rng.permutation(np.flatnonzero((hoods.seeds.split == 1) & ~np.isnan(target)))[: cfg.validation_rows]
     best, best_score, waited = None, float("nan"), 0
     for step in range(1, cfg.max_steps + 1):
         chosen = rng.choice(train_rows, min(cfg.batch_size, len(train_rows)), replace=False)
-        wanted = torch.from_numpy((target[chosen] - mean) / std).float()
-        shown = model(hoods.graph(chosen), table, len(chosen))
-        loss = F.mse_loss(shown, wanted) if is_regression else F.binary_cross_entropy_with_logits(shown, wanted)
+        loss = _loss(hoods.info, model(hoods.graph(chosen), table, len(chosen)), (target[chosen] - mean) / std)
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -135,6 +141,15 @@ def _train(
     return model
 
 
+def _loss(info: TaskInfo, shown: Tensor, target: np.ndarray) -> Tensor:
+    wanted = torch.from_numpy(target)
+    if info.classes:
+        return F.cross_entropy(shown, wanted.long())
+    if info.task_type == "regression":
+        return F.mse_loss(shown, wanted.float())
+    return F.binary_cross_entropy_with_logits(shown, wanted.float())
+
+
 def _scale(hoods: Neighbourhoods, target: np.ndarray) -> tuple[float, float]:
     """Mean and deviation that a regression's targets are brought to 0 and 1 by; (0, 1) for a classification."""
     if hoods.info.task_type != "regression":
@@ -144,11 +159,11 @@ def _scale(hoods: Neighbourhoods, target: np.ndarray) -> tuple[float, float]:
 
 @torch.no_grad()
 def _predict(model: GraphSage, hoods: Neighbourhoods, chosen: np.ndarray, batch_size: int) -> np.ndarray:
-    """Raw outputs, float64 (seeds,)."""
+    """Raw outputs, float64 (seeds,) or (seeds, classes)."""
     parts = [chosen[start : start + batch_size] for start in range(0, len(chosen), batch_size)]
     table = hoods.info.entity_table
     found = [model(hoods.graph(part), table, len(part)).double().numpy() for part in parts]
-    return np.concatenate([np.zeros(0), *found])
+    return np.concatenate(found)
 
 
 def _key(table: str) -> str:
