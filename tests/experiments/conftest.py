@@ -75,6 +75,13 @@ def write_folder(folder: Path, tables: dict[str, pd.DataFrame]) -> Path:
         time, user = np.repeat(pd.to_datetime(dates), NUM_USERS), np.tile(np.arange(NUM_USERS), len(dates))
         labels = pd.DataFrame({"date": time, "user_id": user, "spend": rng.normal(size=len(user))})
         labels.to_parquet(folder / "tasks" / "user-spend" / f"{split}.parquet", index=False)
+    kind = spend | {"name": "user-kind", "task_type": "multiclass_classification", "target_col": "kind"}
+    _write_yaml(folder / "tasks" / "user-kind" / "manifest.yaml", kind | {"num_eval_timestamps": 1})
+    for split, dates in days.items():  # the kind of a user is its region
+        user = np.tile(np.arange(NUM_USERS), len(dates))
+        names = np.array(["inland", "coast", "hills"])[tables["users"]["region_id"].to_numpy()[user]]
+        labels = pd.DataFrame({"date": np.repeat(pd.to_datetime(dates), NUM_USERS), "user_id": user, "kind": names})
+        labels.to_parquet(folder / "tasks" / "user-kind" / f"{split}.parquet", index=False)
     amount = {"name": "event-amount", "kind": "autocomplete", "task_type": "regression", "entity_table": "events"}
     amount |= {"entity_col": "event_id", "target_col": "amount", "time_col": "time"}
     _write_yaml(
