@@ -51,7 +51,7 @@ class SyntheticDataset(Dataset):
         self.config = Config() if config is None else config
         self.schema: Schema = draw_schema(self.seed, self.config)
         # parsed once; a schema file is read when the dataset is made, not when its database is
-        self.sql_schema = None if self.config.schema_file is None else _sql_schema(self.config.schema_file)
+        self.sql_schema = None if self.config.schema_file is None else _sql_schema(self.config, self.seed)
         self.val_timestamp = self.schema.val_timestamp
         self.test_timestamp = self.schema.test_timestamp
 
@@ -146,10 +146,13 @@ class SyntheticDataset(Dataset):
         )
 
 
-def _sql_schema(file: str) -> SqlSchema:
+def _sql_schema(config: Config, seed: int) -> SqlSchema:
     from plurel.sql.parser import schema_from_sql  # sqlglot, which random schemas do not need
+    from plurel.sql.plan import plan_tables
 
-    return schema_from_sql(Path(file))
+    schema = schema_from_sql(Path(config.schema_file))
+    plan_tables(schema, config, seed)  # what cannot be filled is refused now
+    return schema
 
 
 def _key_column(parents: np.ndarray) -> np.ndarray | pd.arrays.IntegerArray:
