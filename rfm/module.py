@@ -55,6 +55,13 @@ MAX_SKIPPED = 10
 """So many steps in a row without a finite gradient stop the training all the same: no batch is to blame any more."""
 
 
+def new_model(config: ModelConfig, seed: int) -> RelationalTransformer:
+    """A model with new weights, which depend on `seed` and nothing else."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return RelationalTransformer(config)
+
+
 class PretrainModule(L.LightningModule):
     """Trains a relational transformer on batches of contexts.
 
@@ -76,9 +83,7 @@ class PretrainModule(L.LightningModule):
     ) -> None:
         super().__init__()
         if isinstance(model, ModelConfig):
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(seed)
-                model = RelationalTransformer(model)
+            model = new_model(model, seed)
         self.model = model.train()
         self.optim, self.schedule = optim, schedule
         self.skipped: list[DivergedError] = []
