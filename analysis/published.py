@@ -53,3 +53,39 @@ def paper_points(axis: str) -> pd.DataFrame:
     """The envelope of the paper's Figure 1 over an axis: `x`, `loss`, `held_out`, x rising; tokens one by one."""
     x, loss = _FIGURE_1[axis]
     return pd.DataFrame({"x": x, "loss": loss, "held_out": [False] * (len(x) - 1) + [True]})
+
+
+# Zero-shot test scores of the paper, one database left out of the real data: real only, synthetic only, both.
+# AUROC or R² in percent, under the paper's own protocol.
+_TRANSFER = {
+    ("rel-amazon", "user-churn", "auroc"): (64.2, 64.4, 65.0),
+    ("rel-hm", "user-churn", "auroc"): (67.4, 63.7, 66.0),
+    ("rel-stack", "user-badge", "auroc"): (80.0, 81.4, 82.0),
+    ("rel-stack", "user-engagement", "auroc"): (78.9, 82.4, 86.2),
+    ("rel-amazon", "item-churn", "auroc"): (67.6, 71.0, 72.5),
+    ("rel-avito", "user-visits", "auroc"): (57.2, 63.5, 63.4),
+    ("rel-avito", "user-clicks", "auroc"): (54.7, 45.9, 47.9),
+    ("rel-trial", "study-outcome", "auroc"): (54.4, 53.8, 51.8),
+    ("rel-f1", "driver-dnf", "auroc"): (80.7, 76.7, 81.0),
+    ("rel-f1", "driver-top3", "auroc"): (86.9, 82.6, 88.4),
+    ("rel-hm", "item-sales", "r2"): (16.0, 4.4, 20.0),
+    ("rel-amazon", "user-ltv", "r2"): (14.5, 9.8, 18.5),
+    ("rel-amazon", "item-ltv", "r2"): (35.3, 10.7, 40.5),
+    ("rel-stack", "post-votes", "r2"): (22.3, 15.7, 25.5),
+    ("rel-trial", "site-success", "r2"): (33.7, 38.3, 38.6),
+    ("rel-trial", "study-adverse", "r2"): (1.9, -0.8, 1.6),
+    ("rel-f1", "driver-position", "r2"): (54.3, 41.3, 55.5),
+    ("rel-avito", "ad-ctr", "r2"): (3.1, 2.5, 4.9),
+}
+PAPER_MODELS = ("paper real-only", "paper zero-shot", "paper continued")
+
+
+def paper_scores(dataset: str, task: str) -> pd.DataFrame:
+    """The paper's test scores of one task: `model` (of PAPER_MODELS), `metric`, `value`; empty where it has none."""
+    found = [
+        {"model": model, "metric": metric, "value": value}
+        for (name, of_task, metric), values in _TRANSFER.items()
+        if (name, of_task) == (dataset, task)
+        for model, value in zip(PAPER_MODELS, values, strict=True)
+    ]
+    return pd.DataFrame(found, columns=["model", "metric", "value"])

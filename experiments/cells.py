@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from omegaconf import DictConfig
@@ -9,9 +10,12 @@ from omegaconf import DictConfig
 
 @dataclass(frozen=True)
 class Cell:
-    """One run of the grid: `num_databases` (N), training length in steps and tokens (S), and its seed."""
+    """One run of the grid: `num_databases` (N), training length in steps and tokens (S), and its seed.
 
-    num_databases: int
+    N is inf where databases are generated while training runs (`experiments.fresh`).
+    """
+
+    num_databases: int | float
     steps: int
     tokens: int
     seed: int
@@ -21,9 +25,44 @@ class Cell:
         return f"n{self.num_databases}-s{self.tokens}-seed{self.seed}"
 
     @property
+    def is_fresh(self) -> bool:
+        return math.isinf(self.num_databases)
+
+    @property
     def trunk(self) -> str:
         """Name of the constant-rate training that the cells of one N and seed share (schedule wsd)."""
         return f"n{self.num_databases}-trunk-seed{self.seed}"
+
+
+@dataclass(frozen=True)
+class FreshPlan:
+    """Which of a seed's numbered, freshly generated databases feed which step.
+
+    Batch `step` draws from `window` databases in a row; after each `steps_each` steps the oldest leaves and the next
+    one joins, so that a database serves window x steps_each steps.
+    """
+
+    window: int
+    steps_each: int
+
+    def databases(self, step: int) -> range:
+        """Numbers of the databases of a batch."""
+        first = step // self.steps_each
+        return range(first, first + self.window)
+
+    def num_databases(self, steps: int) -> int:
+        """How many a training of that many steps has seen."""
+        return self.databases(steps - 1).stop
+
+
+def fresh_plan(cfg: DictConfig) -> FreshPlan:
+    """From `grid.fresh` of the configuration."""
+    return FreshPlan(cfg.grid.fresh.window, cfg.grid.fresh.steps_each)
+
+
+def fixed_sizes(cfg: DictConfig) -> list[int]:
+    """The finite N, rising."""
+    return sorted(n for n in cfg.corpus.num_databases if not math.isinf(n))
 
 
 def tokens_per_step(cfg: DictConfig) -> int:
@@ -47,6 +86,16 @@ def grid_cells(cfg: DictConfig) -> list[Cell]:
     ]
 
 
+def job_cells(cfg: DictConfig) -> list[Cell]:
+    """The cells of `job`, or all of the grid."""
+    wanted = (cfg.job.num_databases, cfg.job.seed)
+    return [
+        cell
+        for cell in grid_cells(cfg)
+        if all(want is None or have == want for have, want in zip((cell.num_databases, cell.seed), wanted, strict=True))
+    ]
+
+
 def decay_steps(cell: Cell, cfg: DictConfig) -> int:
     """Steps at the end of a cell in which the rate falls (schedule wsd)."""
     return max(1, round(cfg.grid.decay_frac * cell.steps))
@@ -61,3 +110,17 @@ def trained_steps(cfg: DictConfig) -> int:
     for cell in cells:
         trunks[cell.trunk] = max(trunks.get(cell.trunk, 0), cell.steps - decay_steps(cell, cfg))
     return sum(trunks.values()) + sum(decay_steps(cell, cfg) for cell in cells)
+
+
+def fresh_databases(cfg: DictConfig) -> int:
+    """Databases that the trainings with N = inf generate, all together; what cells share counts once."""
+    cells = [cell for cell in grid_cells(cfg) if cell.is_fresh]
+    if not cells:
+        return 0
+    plan = fresh_plan(cfg)
+    whole = [plan.num_databases(cell.steps) for cell in cells]
+    if cfg.grid.schedule != "wsd":
+        return sum(whole)
+    branches = [cell.steps - decay_steps(cell, cfg) for cell in cells]
+    trunk = cfg.grid.num_seeds * plan.num_databases(max(1, max(branches)))
+    return trunk + sum(n - plan.databases(start).start for n, start in zip(whole, branches, strict=True))

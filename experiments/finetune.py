@@ -1,17 +1,25 @@
-"""A short supervised training of a checkpoint on the train labels of one task."""
+"""python -m experiments.finetune: a checkpoint trained on the train labels of one task, scored and saved."""
 
 from __future__ import annotations
 
 import tempfile
 from pathlib import Path
 
+import hydra
+import numpy as np
 from omegaconf import DictConfig
 
 from experiments.contexts import TaskContexts
-from experiments.training import train
+from experiments.datasets import choose_tasks, load_model, open_dataset
+from experiments.errors import ExperimentError, user_errors
+from experiments.runtime import keep_memory, quiet_libraries, set_threads
+from experiments.training import RunLogs, train
+from rfm.checkpoint import save_checkpoint
 from rfm.datamodule import StepDataModule, TaskBatches
+from rfm.metrics import score
 from rfm.model import RelationalTransformer
 from rfm.module import OptimConfig, PretrainModule
+from rfm.predict import predict_task
 from rfm.schedule import ScheduleConfig
 from rfm.store import Store, TextTable
 
@@ -26,14 +34,82 @@ def finetune(
     *,
     steps: int,
     lr: float,
+    label_frac: float = 1.0,
+    last_blocks: int | None = None,
+    directory: Path | None = None,
+    logs: RunLogs | None = None,
 ) -> RelationalTransformer:
     """Trains `model` in place for `steps` batches of train seeds (half of them in decay) and returns it.
 
     Contexts follow the protocol and policy of the evaluation; validation and test labels are never targets.
+
+    Args:
+        cfg: the `train` configuration group.
+        label_frac: the part of the train labels that is used, see `TaskBatches`.
+        last_blocks: trains that many blocks at the end, the final norm and the decoders alone; None: every parameter.
+        directory: of resumable checkpoints; None: none are kept.
     """
+    choose_trained(model, last_blocks)
     schedule = ScheduleConfig("wsd", max_steps=steps, warmup_steps=max(1, steps // 10), decay_steps=max(1, steps // 2))
-    module = PretrainModule(model, OptimConfig(lr, cfg.weight_decay, tuple(cfg.betas)), schedule)
-    batches = TaskBatches(store, texts, task, **how.options())
+    optim = OptimConfig(lr, cfg.weight_decay, tuple(cfg.betas), cfg.nonfinite)
+    module = PretrainModule(model, optim, schedule)
+    batches = TaskBatches(store, texts, task, **how.options(), label_frac=label_frac)
     with tempfile.TemporaryDirectory() as scratch:
-        train(module, StepDataModule(batches), cfg, max_steps=steps, directory=Path(scratch))
+        place = Path(scratch) if directory is None else directory
+        train(module, StepDataModule(batches), cfg, max_steps=steps, directory=place, name="finetune", logs=logs)
     return module.model
+
+
+def choose_trained(model: RelationalTransformer, last_blocks: int | None) -> None:
+    """Marks the parameters that training may change.
+
+    Raises:
+        ExperimentError: if the model has fewer blocks.
+    """
+    num_blocks = len(model.blocks)
+    if last_blocks is not None and not 0 <= last_blocks <= num_blocks:
+        raise ExperimentError(f"last_blocks={last_blocks}; this model has {num_blocks} blocks")
+    model.requires_grad_(last_blocks is None)
+    if last_blocks is not None:
+        trained = [*model.blocks[num_blocks - last_blocks :], model.norm_out, model.dec_dict]
+        for module in trained:
+            module.requires_grad_(True)
+
+
+@hydra.main(version_base="1.3", config_path="../conf", config_name="finetune")
+def main(cfg: DictConfig) -> None:
+    with user_errors():
+        set_threads(cfg.threads)
+        keep_memory()
+        quiet_libraries()
+        run_dir = Path(cfg.run.dir)
+        store, texts = open_dataset(cfg.dataset, Path(cfg.store_dir), cfg.text_model)
+        (task,) = choose_tasks(store, [cfg.task])
+        how = TaskContexts.from_config(cfg.protocol, cfg.policy, cfg.train, cfg.seed)
+        logs = RunLogs.start(run_dir, cfg)
+        model = finetune(
+            load_model(cfg.checkpoint),
+            store,
+            texts,
+            task,
+            how,
+            cfg.train,
+            steps=cfg.max_steps,
+            lr=cfg.lr,
+            label_frac=cfg.label_frac,
+            last_blocks=cfg.last_blocks,
+            directory=run_dir / "training",
+            logs=logs,
+        )
+        logs.finish()
+        save_checkpoint(model, run_dir / "checkpoint")
+        train_std = float(np.nanstd(store.task_targets(task, "train"), ddof=1))
+        for split in ("val", "test"):
+            prediction = predict_task(model, store, texts, task, split, **how.options())
+            found = score(store.tasks[task].task_type, store.task_targets(task, split), prediction, train_std)
+            print(f"{store.name} {task} {split}: " + ", ".join(f"{name} {value:.2f}" for name, value in found.items()))
+        print(run_dir / "checkpoint")
+
+
+if __name__ == "__main__":
+    main()

@@ -5,6 +5,9 @@ a cell is warm-up, constant, then linear decay over the last `decay_frac` of its
 for every S, so it is trained once (the trunk) and each S continues from the trunk's checkpoint at its own branch
 step. Every cell therefore sees exactly the batches and rates that a run of its own would.
 
+With N = inf the databases are generated while training runs (`experiments.fresh`); results and checkpoints of these
+cells lie in run_dir/fresh-<window>x<steps each>/, in the same formats, with the number of databases seen as N.
+
 A seed draws the weights, the batches and the databases: of k seeds, each starts one k-th further in the training pool,
 so that where N is small the seeds train on different databases and their spread includes that of the prior.
 """
@@ -12,7 +15,8 @@ so that where N is small the seeds train on different databases and their spread
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,12 +25,15 @@ import numpy as np
 from omegaconf import DictConfig
 
 from analysis.results import write_rows
-from experiments.cells import Cell, decay_steps, grid_cells, grid_seeds
+from experiments.cells import Cell, decay_steps, fresh_plan, grid_cells, grid_seeds
 from experiments.errors import ExperimentError
-from experiments.pretrain import make_schedule, pretrain
+from experiments.fresh import FreshDatabases, first_fresh_seed
+from experiments.generate import prior_from
+from experiments.pretrain import make_schedule, pretrain, pretrain_batches
 from experiments.provenance import git_commit
 from experiments.training import RunLogs
 from rfm.checkpoint import save_checkpoint
+from rfm.datamodule import BatchSource
 from rfm.model import ModelConfig, cost
 from rfm.module import PretrainModule
 from rfm.predict import validation_loss
@@ -56,22 +63,32 @@ class Grid:
         pool = [*self.train_stores[start:], *self.train_stores[:start]]
         return pool[:num_databases]
 
+    def num_databases(self, cell: Cell) -> int:
+        """N as results record it: of a fresh cell the databases that it has seen."""
+        return fresh_plan(self.cfg).num_databases(cell.steps) if cell.is_fresh else int(cell.num_databases)
+
     def result_path(self, cell: Cell) -> Path:
-        return self.run_dir / "results" / f"{cell.name}.parquet"
+        return self.home(cell) / "results" / f"{cell.name}.parquet"
 
     def checkpoint_path(self, cell: Cell) -> Path:
-        return self.run_dir / "checkpoints" / cell.name
+        return self.home(cell) / "checkpoints" / cell.name
+
+    def home(self, cell: Cell) -> Path:
+        """The folder below which results and checkpoints of a cell lie."""
+        if not cell.is_fresh:
+            return self.run_dir
+        plan = fresh_plan(self.cfg)
+        return self.run_dir / f"fresh-{plan.window}x{plan.steps_each}"
 
     def is_done(self, cell: Cell) -> bool:
         return self.result_path(cell).exists()
 
-    def run(self) -> None:
-        """Trains and measures every cell that is not finished yet; one that fails does not stop the others.
+    def run(self, cells: Sequence[Cell]) -> None:
+        """Trains and measures each of `cells` that is not finished yet; one that fails does not stop the others.
 
         Raises:
             ExperimentError: after the last cell, naming those that failed; the next call tries them again.
         """
-        cells = grid_cells(self.cfg)
         failed = []
         for number, cell in enumerate(cells, 1):
             if self.is_done(cell):
@@ -101,7 +118,7 @@ class Grid:
 
     def _extend_trunk(self, cell: Cell, until: int) -> Path:
         """The checkpoint at step `until` of the cell's trunk, trained on from the newest one before it."""
-        path = self.run_dir / "training" / cell.trunk / f"step-{until}.ckpt"
+        path = self.home(cell) / "training" / cell.trunk / f"step-{until}.ckpt"
         if not path.exists():
             schedule = make_schedule("wsd", until, 0, self.cfg.train)
             own = [c for c in grid_cells(self.cfg) if c.trunk == cell.trunk]
@@ -110,18 +127,38 @@ class Grid:
         return path
 
     def _pretrain(self, cell: Cell, schedule: ScheduleConfig, name: str, **how: Any) -> PretrainModule:
-        return pretrain(
-            self.databases(cell.num_databases, cell.seed),
+        with self._batches(cell) as batches:
+            return pretrain(
+                batches,
+                self.model,
+                schedule,
+                self.cfg.train,
+                seed=cell.seed,
+                directory=self.home(cell) / "training" / name,
+                name=name,
+                logs=self.logs,
+                **how,
+            )
+
+    @contextmanager
+    def _batches(self, cell: Cell) -> Iterator[BatchSource]:
+        """Of the fixed databases of the cell, or of fresh ones, which are gone afterwards."""
+        if not cell.is_fresh:
+            stores = self.databases(cell.num_databases, cell.seed)
+            yield pretrain_batches(stores, self.texts, self.cfg.train, cell.seed)
+            return
+        databases = FreshDatabases(
+            self.home(cell) / f"databases-{cell.seed}",
+            prior_from(self.cfg.prior),
+            fresh_plan(self.cfg),
             self.texts,
-            self.model,
-            schedule,
-            self.cfg.train,
-            seed=cell.seed,
-            directory=self.run_dir / "training" / name,
-            name=name,
-            logs=self.logs,
-            **how,
+            lambda stores: pretrain_batches(stores, self.texts, self.cfg.train, cell.seed),
+            first_seed=first_fresh_seed(cell.seed),
+            max_fkeys=self.cfg.corpus.max_fkeys,
+            workers=self.cfg.workers,
         )
+        with closing(databases):
+            yield databases
 
     def _measure(self, cell: Cell, module: PretrainModule, wall_s: float) -> None:
         losses = validation_loss(
@@ -140,7 +177,7 @@ class Grid:
             run=self.run_dir.name,
             profile=self.cfg.profile_name,
             prior=self.cfg.prior.name,
-            num_databases=cell.num_databases,
+            num_databases=self.num_databases(cell),
             tokens=cell.tokens,
             step=cell.steps,
             seed=cell.seed,

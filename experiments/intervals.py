@@ -16,6 +16,37 @@ LEVEL = 95.0
 _AT_ONCE = 50  # replicates in memory together
 
 
+def bootstrap_scores(
+    task_type: str,
+    target: np.ndarray,
+    predictions: Mapping[str, np.ndarray],
+    train_std: float,
+    *,
+    replicates: int = 1000,
+    seed: int = 0,
+) -> dict[tuple[str, str], np.ndarray]:
+    """(model, metric) -> score in each replicate, float64 (replicates,), the same rows in a replicate for all models.
+
+    Args:
+        target, predictions: float (rows,); rows with a hidden (NaN) target are left out.
+        train_std: standard deviation (ddof=1) of the train targets, as in `rfm.metrics.score`.
+    """
+    known = ~np.isnan(target)
+    target = target[known]
+    rng = np.random.Generator(np.random.Philox(np.random.SeedSequence(seed)))
+    drawn: dict[tuple[str, str], list[np.ndarray]] = {}
+    for weights in _weights(len(target), replicates, rng):
+        for model, prediction in predictions.items():
+            for metric, values in _scores(task_type, target, prediction[known], train_std, weights).items():
+                drawn.setdefault((model, metric), []).append(values)
+    return {key: np.concatenate(parts) for key, parts in drawn.items()}
+
+
+def lift_signs(task_type: str) -> dict[str, float]:
+    """Of each metric: 1 where higher is better, else -1."""
+    return {m.name: 1.0 if m.higher_is_better else -1.0 for m in task_metrics(task_type, 1.0)}
+
+
 def bootstrap_intervals(
     task_type: str,
     target: np.ndarray,
@@ -26,30 +57,18 @@ def bootstrap_intervals(
     replicates: int = 1000,
     seed: int = 0,
 ) -> dict[tuple[str, str], dict[str, float]]:
-    """Intervals of every model's score and of its lift over `reference`, the same replicates for all.
-
-    Args:
-        target, predictions: float (rows,); rows with a hidden (NaN) target are left out.
-        train_std: standard deviation (ddof=1) of the train targets, as in `rfm.metrics.score`.
+    """Intervals of every model's score and of its lift over `reference`; arguments as of `bootstrap_scores`.
 
     Returns:
         (model, metric) -> `lower`, `upper`, `lift_lower`, `lift_upper`: percentiles that hold 95 %. A lift is positive
         where the model is better, whatever the metric's direction. NaN where no replicate has both classes.
     """
-    known = ~np.isnan(target)
-    target = target[known]
-    rng = np.random.Generator(np.random.Philox(np.random.SeedSequence(seed)))
-    drawn: dict[tuple[str, str], list[np.ndarray]] = {}
-    for weights in _weights(len(target), replicates, rng):
-        for model, prediction in predictions.items():
-            for metric, values in _scores(task_type, target, prediction[known], train_std, weights).items():
-                drawn.setdefault((model, metric), []).append(values)
-    scores = {key: np.concatenate(parts) for key, parts in drawn.items()}
-    sign = {m.name: 1.0 if m.higher_is_better else -1.0 for m in task_metrics(task_type, train_std)}
+    scores = bootstrap_scores(task_type, target, predictions, train_std, replicates=replicates, seed=seed)
+    sign = lift_signs(task_type)
     found = {}
     for (model, metric), values in scores.items():
-        lower, upper = _percentiles(values)
-        lift_lower, lift_upper = _percentiles(sign[metric] * (values - scores[reference, metric]))
+        lower, upper = percentiles(values)
+        lift_lower, lift_upper = percentiles(sign[metric] * (values - scores[reference, metric]))
         found[model, metric] = {"lower": lower, "upper": upper, "lift_lower": lift_lower, "lift_upper": lift_upper}
     return found
 
@@ -126,7 +145,8 @@ def _mean_of_known(values: list[np.ndarray]) -> np.ndarray:
         return np.nansum(values, axis=0) / known.sum(0)
 
 
-def _percentiles(values: np.ndarray) -> tuple[float, float]:
+def percentiles(values: np.ndarray) -> tuple[float, float]:
+    """The two percentiles that hold 95 % of the values that are not NaN."""
     values = values[~np.isnan(values)]
     if not len(values):
         return float("nan"), float("nan")

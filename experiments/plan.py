@@ -12,10 +12,10 @@ import hydra
 import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 
-from experiments.cells import grid_cells, tokens_per_step, trained_steps
+from experiments.cells import fixed_sizes, fresh_databases, grid_cells, tokens_per_step, trained_steps
 from experiments.errors import user_errors
 from experiments.generate import generate, prior_from
-from experiments.pretrain import make_schedule, pretrain
+from experiments.pretrain import make_schedule, pretrain, pretrain_batches
 from experiments.runtime import keep_memory, quiet_libraries, set_threads
 from experiments.scaling import check_config
 from experiments.training import RunLogs
@@ -58,7 +58,8 @@ def measure(cfg: DictConfig) -> Measured:
         for training in ("warm-up", "sample"):
             schedule = make_schedule("one_cycle", steps, 0, cfg.train)
             how = dict(seed=cfg.seed, directory=folder / training, name=training, logs=logs)
-            module = pretrain(stores, texts, model, schedule, cfg.train, **how)
+            batches = pretrain_batches(stores, texts, cfg.train, cfg.seed)
+            module = pretrain(batches, model, schedule, cfg.train, **how)
             curve = pd.read_csv(folder / "logs" / training / "from-0" / "metrics.csv")
             rate = float(curve["tokens_per_s"].median())
             steps = max(2 * WARM_UP_STEPS, round(SAMPLE_SECONDS * rate / tokens_per_step(cfg)))
@@ -75,7 +76,7 @@ def measure(cfg: DictConfig) -> Measured:
 def plan(cfg: DictConfig, measured: Measured) -> pd.DataFrame:
     """One row per stage (`stage`, `work`, `seconds`, `bytes`), then their sum; transfer and report are left out."""
     cells, tokens = grid_cells(cfg), trained_steps(cfg) * tokens_per_step(cfg)
-    num_databases = max(cfg.corpus.num_databases) + cfg.corpus.num_validation
+    num_databases = max(fixed_sizes(cfg)) + cfg.corpus.num_validation
     operations = cost(ModelConfig.from_dict(OmegaConf.to_container(cfg.model)), keys_per_cell=0).training * tokens
     validated = (
         len(cells) * cfg.corpus.num_validation * cfg.validation.tasks_per_database * cfg.validation.rows_per_task
@@ -95,6 +96,10 @@ def plan(cfg: DictConfig, measured: Measured) -> pd.DataFrame:
         ),
         ("validation", f"up to {validated:,} contexts", validated * measured.validation_cell_s, 0.0),
     ]
+    fresh = fresh_databases(cfg)
+    if fresh:
+        work = f"{fresh:,} databases while training, {cfg.workers} at a time"
+        stages.append(("fresh databases", work, fresh * measured.database_s / cfg.workers, 0.0))
     table = pd.DataFrame(stages, columns=["stage", "work", "seconds", "bytes"])
     table.loc[len(table)] = ["together", "", table["seconds"].sum(), table["bytes"].sum()]
     return table

@@ -16,8 +16,8 @@ from experiments.provenance import RunRecord
 from experiments.runtime import keep_memory, process_rank, quiet_libraries, set_threads
 from experiments.training import RunLogs, train
 from rfm.checkpoint import save_checkpoint
-from rfm.datamodule import PretrainBatches, StepDataModule
-from rfm.model import ModelConfig
+from rfm.datamodule import BatchSource, PretrainBatches, StepDataModule
+from rfm.model import ModelConfig, RelationalTransformer
 from rfm.module import OptimConfig, PretrainModule
 from rfm.objective import Objective
 from rfm.schedule import ScheduleConfig
@@ -31,10 +31,24 @@ def make_schedule(name: str, max_steps: int, decay_steps: int, cfg: DictConfig) 
     return ScheduleConfig("wsd", max_steps=max_steps, warmup_steps=cfg.warmup_steps, decay_steps=decay_steps)
 
 
+def pretrain_batches(stores: Sequence[Store], texts: TextTable, cfg: DictConfig, seed: int) -> PretrainBatches:
+    """Batches of cells (and labels) of `stores`; `cfg` is the `train` group."""
+    return PretrainBatches(
+        stores,
+        texts,
+        ctx_len=cfg.ctx_len,
+        batch_size=cfg.batch_size,
+        label_share=cfg.label_share,
+        policy=cfg.policy,
+        max_bfs_width=cfg.max_bfs_width,
+        objective=Objective(cfg.objective, cfg.mask_rate),
+        seed=seed,
+    )
+
+
 def pretrain(
-    stores: Sequence[Store],
-    texts: TextTable,
-    model: ModelConfig,
+    batches: BatchSource,
+    model: ModelConfig | RelationalTransformer,
     schedule: ScheduleConfig,
     cfg: DictConfig,
     *,
@@ -46,31 +60,21 @@ def pretrain(
     start: Path | None = None,
     callbacks: Sequence[Callback] = (),
 ) -> PretrainModule:
-    """Trains from the newest checkpoint in `directory` (or from `start`, or from new weights) to schedule.max_steps.
+    """Trains from the newest checkpoint in `directory` (or from `start`, or from `model`) to schedule.max_steps.
 
     Args:
+        model: sizes of a model with new weights, or a model that is trained on, in place.
         cfg: the `train` configuration group.
+        seed: of new weights.
         name: of this training in `logs`.
         keep: steps whose resumable checkpoints stay.
         callbacks: of Lightning's, such as a live curve.
     """
     optim = OptimConfig(cfg.lr, cfg.weight_decay, tuple(cfg.betas), cfg.nonfinite)
     module = PretrainModule(model, optim, schedule, seed=seed)
-    batches = PretrainBatches(
-        stores,
-        texts,
-        ctx_len=cfg.ctx_len,
-        batch_size=cfg.batch_size,
-        label_share=cfg.label_share,
-        policy=cfg.policy,
-        max_bfs_width=cfg.max_bfs_width,
-        objective=Objective(cfg.objective, cfg.mask_rate),
-        seed=seed,
-    )
-    data = StepDataModule(batches)
     train(
         module,
-        data,
+        StepDataModule(batches),
         cfg,
         max_steps=schedule.max_steps,
         directory=directory,
@@ -109,8 +113,7 @@ def run(cfg: DictConfig, callbacks: Sequence[Callback] = ()) -> Path:
     logs = RunLogs.start(run_dir, cfg)
     with record.stage("pretraining"):
         module = pretrain(
-            stores,
-            texts,
+            pretrain_batches(stores, texts, cfg.train, cfg.seed),
             ModelConfig.from_dict(tree["model"]),
             schedule,
             cfg.train,

@@ -9,11 +9,16 @@ from pathlib import Path
 
 import hydra
 import pandas as pd
+import torch
+from filelock import FileLock
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from analysis.results import loss_grid, read_results
-from experiments.cells import Cell, grid_cells, tokens_per_step
+from analysis.loss_noise import loss_noise, noise_in_words
+from analysis.results import loss_grid, loss_rows, read_results
+from experiments.cells import Cell, fixed_sizes, grid_cells, job_cells, tokens_per_step
 from experiments.contexts import POLICIES, PROTOCOLS, TaskContexts
+from experiments.datasets import choose_tasks, open_dataset
 from experiments.errors import ExperimentError, user_errors
 from experiments.generate import generate, prior_from
 from experiments.grid import Grid
@@ -21,7 +26,8 @@ from experiments.provenance import RunRecord
 from experiments.report import make_report
 from experiments.runtime import keep_memory, quiet_libraries, set_threads
 from experiments.training import RunLogs
-from experiments.transfer import choose_tasks, open_dataset, print_table, transfer_table
+from experiments.transfer import print_table, transfer_table
+from experiments.transfer_grid import print_lifts, score_cells
 from rfm.checkpoint import load_checkpoint, save_checkpoint
 from rfm.errors import RfmError
 from rfm.model import ModelConfig
@@ -40,6 +46,12 @@ def check_config(cfg: DictConfig) -> None:
     for key, values in (("corpus.num_databases", cfg.corpus.num_databases), ("grid.tokens", cfg.grid.tokens)):
         if not values or min(values) < 1 or len(set(values)) != len(values):
             complaints.append(f"{key} must be distinct positive numbers, got {list(values)}")
+    if not fixed_sizes(cfg):
+        complaints.append("corpus.num_databases needs a finite number beside inf")
+    if min(cfg.grid.fresh.window, cfg.grid.fresh.steps_each) < 1:
+        complaints.append("grid.fresh.window and grid.fresh.steps_each must be at least 1")
+    if not job_cells(cfg):
+        complaints.append(f"job: no cell of the grid has num_databases={cfg.job.num_databases}, seed={cfg.job.seed}")
     if cfg.corpus.num_validation < 1:
         complaints.append(f"corpus.num_validation must be at least 1, got {cfg.corpus.num_validation}")
     if cfg.grid.schedule not in ("wsd", "one_cycle"):
@@ -72,16 +84,16 @@ def identity(cfg: DictConfig) -> dict:
     keys = ("prior", "model", "train", "validation", "transfer", "seed", "text_model", "profile_name")
     shared = {key: tree[key] for key in keys}
     corpus = {k: v for k, v in tree["corpus"].items() if k != "num_databases"}
-    grid = {k: v for k, v in tree["grid"].items() if k != "tokens"}
+    grid = {k: v for k, v in tree["grid"].items() if k not in ("tokens", "fresh", "transfer_rows")}
     if cfg.grid.num_seeds > 1:  # a seed's databases depend on the size of the pool that it starts in
-        corpus["training_pool"] = max(cfg.corpus.num_databases)
+        corpus["training_pool"] = max(fixed_sizes(cfg))
     return shared | {"corpus": corpus, "grid": grid}
 
 
 def make_corpora(cfg: DictConfig, run_dir: Path) -> tuple[list[Path], list[Path]]:
     """The training pool (as many as the largest N) and the held-out validation databases."""
     common = dict(prior=prior_from(cfg.prior), max_fkeys=cfg.corpus.max_fkeys, workers=cfg.workers)
-    largest = max(cfg.corpus.num_databases)
+    largest = max(fixed_sizes(cfg))
     first, first_validation = cfg.corpus.first_seed, cfg.corpus.first_validation_seed
     training = generate(run_dir / "corpus" / "train", count=largest, first_seed=first, **common)
     held_out = generate(
@@ -143,44 +155,80 @@ def run_transfer(cfg: DictConfig, run_dir: Path, grid: Grid, cell: Cell) -> pd.D
 
 
 def run(cfg: DictConfig) -> Path:
-    """Every stage of a scaling run; returns the report's path."""
+    """Every stage of a scaling run, or the cells of one job; returns the report's path, or the run folder."""
     check_config(cfg)
     run_dir = Path(cfg.run.dir)
     set_threads(cfg.threads)
     keep_memory()
     quiet_libraries()
-    record = RunRecord(
-        run_dir,
-        identity(cfg),
-        profile=cfg.profile_name,
-        prior=cfg.prior.name,
-        seed=cfg.seed,
-        model=OmegaConf.to_container(cfg.model),
-        protocol=cfg.transfer.protocol,
-    )
-    with record.stage("corpora and stores"):
-        training, held_out, texts = build_pools(cfg, run_dir)
+    run_dir.mkdir(parents=True, exist_ok=True)
+    with FileLock(run_dir / ".lock"):  # jobs of a sweep start together: the first makes the databases
+        record = RunRecord(
+            run_dir,
+            identity(cfg),
+            profile=cfg.profile_name,
+            prior=cfg.prior.name,
+            seed=cfg.seed,
+            model=OmegaConf.to_container(cfg.model),
+            protocol=cfg.transfer.protocol,
+        )
+        with record.stage("corpora and stores"):
+            training, held_out, texts = build_pools(cfg, run_dir)
     seeds = validation_seeds(held_out, cfg.validation.tasks_per_database, cfg.validation.rows_per_task, seed=cfg.seed)
     model = ModelConfig.from_dict(OmegaConf.to_container(cfg.model))
     logs = RunLogs.start(run_dir, cfg)
-    grid = Grid(run_dir, training, held_out, seeds, texts, model, cfg, logs)
+    grid = Grid(run_dir, training, held_out, seeds, texts, model, with_device(cfg), logs)
+    if is_job(cfg):
+        grid.run(job_cells(cfg))
+        logs.finish()
+        return run_dir
     with record.stage("pretraining grid"):
-        grid.run()
+        grid.run(grid_cells(cfg))
     logs.finish()
     results = read_results(run_dir)
+    print_losses(results, grid)
     best = best_cell(cfg, results)
     save_checkpoint(load_checkpoint(grid.checkpoint_path(best)), run_dir / "checkpoints" / "best")
     record.note(best_checkpoint=f"checkpoints/{best.name}")
     with record.stage("transfer"):
         table = run_transfer(cfg, run_dir, grid, best)
+    if cfg.grid.transfer_rows:
+        with record.stage("transfer of every cell"):
+            print_lifts(score_cells(cfg, run_dir, grid))
     with record.stage("laws, figures, report"):
         report = make_report(run_dir)
-    print("\nValidation loss on held-out synthetic databases (rows N, columns S in tokens)")
-    print(loss_grid(results).round(4).to_string())
     print(f"\nTransfer of {best.name}, protocol {cfg.transfer.protocol}; AUROC and R² in percent")
     print_table(table)
     print(f"\n{report}")
     return report
+
+
+def is_job(cfg: DictConfig) -> bool:
+    """Whether this process trains a part of the grid alone."""
+    return cfg.job.num_databases is not None or cfg.job.seed is not None
+
+
+def with_device(cfg: DictConfig) -> DictConfig:
+    """The configuration of one of several jobs on a machine with several GPUs: job k takes the k-th, in turn."""
+    gpus = torch.cuda.device_count()
+    if not is_job(cfg) or gpus < 2 or cfg.train.devices != 1:
+        return cfg
+    number = HydraConfig.get().job.num
+    return OmegaConf.merge(cfg, {"train": {"devices": [number % gpus]}})
+
+
+def print_losses(results: pd.DataFrame, grid: Grid) -> None:
+    """The loss of every cell, those of fresh databases apart, and how sure it is; the latter also as noise.csv."""
+    print("\nValidation loss on held-out synthetic databases (rows N, columns S in tokens)")
+    print(loss_grid(results).round(4).to_string())
+    fresh = [cell for cell in grid_cells(grid.cfg) if cell.is_fresh]
+    if fresh:
+        rows = loss_rows(pd.concat([read_results(grid.result_path(cell)) for cell in fresh], ignore_index=True))
+        print("\nFresh databases for every step: N is how many were seen")
+        print(rows.groupby(["tokens", "num_databases"])["value"].mean().round(4).to_string())
+    noise = loss_noise(results)
+    noise.to_csv(grid.run_dir / "noise.csv", index=False, float_format="%.6g")
+    print(f"\n{noise_in_words(noise)}")
 
 
 @hydra.main(version_base="1.3", config_path="../conf", config_name="scaling")

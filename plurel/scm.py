@@ -16,7 +16,7 @@ import numpy as np
 from plurel.dag import EDGE_WEIGHTS, random_dag
 from plurel.edges import ForeignMessages, Values
 from plurel.hidden_state import entangle
-from plurel.mechanisms import Mechanisms
+from plurel.propagation import Propagation
 from plurel.random_streams import stream
 from plurel.sources import categories, numbers
 
@@ -58,13 +58,13 @@ class TableSCM:
         """Values of the feature columns, given what each foreign key's parent rows say and their hidden states."""
         order = self.evaluated_nodes()
         columns = dict.fromkeys(self.column_nodes)
-        mechanisms = Mechanisms(self, order, foreign)
+        propagation = Propagation(self, order, foreign)
         for node in order:
-            values = mechanisms.values(node) if self.graph.in_degree(node) else self._source(node)
+            values = propagation.values(node) if self.graph.in_degree(node) else self._source(node)
             if node in columns:
                 columns[node] = values = self._shape(node, values, hidden) if hidden else values
-            if mechanisms.is_heard(node):
-                mechanisms.put(node, values)
+            if propagation.is_heard(node):
+                propagation.put(node, values)
         return [self._classes(node, column) for node, column in columns.items()]
 
     def evaluated_nodes(self) -> list[int]:

@@ -13,6 +13,8 @@ contexts from the same key:
   with a time of the seed's parents (depth 2) and of the seed itself (depth 1). Both most recent first, in rounds: the
   last row of every parent in foreign key order (then of the seed), the last but one of every parent, ...; a position
   whose row does not qualify is passed over; after `ctx_len` rounds the kind is used up.
+- Where the task has no label table, a row of the seed's table that is visited while own rows fill their cells shows
+  its datetimes and its cell of the target's column alone, as a label row does.
 - `visit a row` of depth d: emit its cells, then push its visible parents on the stack, in foreign key order, at depth
   d + 1; then append to level d + 1 a group of its visible database children, then one of its labels that time allows,
   both by (time, row).
@@ -61,7 +63,7 @@ from rfm._context_arrays import (
 from rfm._context_memory import append, below, find, has_room, jit, mix, push, take
 
 NO_TIME = np.iinfo(np.int64).min
-_TEXT = 1  # SemType.TEXT
+_TEXT, _DATETIME = 1, 2  # of SemType
 _START, _OWN, _RECENT, _LEVELS = range(4)  # phases of the walk
 _END, _PASSED = -1, -2  # instead of a row: nothing is left; a row that may not be seen
 
@@ -266,6 +268,8 @@ def _emit_row(graph, rules, seed, out, scratch, b, row):
     is_seed = row == seed.row
     drop_removed = rules.removed_everywhere or time == graph.row_time[seed.row]
     label_hidden = time > seed.label_limit or (time == NO_TIME and not seed.timeless_labels)
+    same_table = graph.row_table[row] == graph.row_table[seed.row]
+    like_label = scratch.count[PHASE] == _OWN and rules.siblings and same_table
     first = scratch.count[CELLS]
     scratch.row_start[scratch.count[ROWS]] = first
     if is_seed:
@@ -275,6 +279,8 @@ def _emit_row(graph, rules, seed, out, scratch, b, row):
             break
         column = graph.cell_column[i]
         if is_seed and column == seed.column:
+            continue
+        if like_label and column != seed.column and rules.sem_type[column] != _DATETIME:
             continue
         if drop_removed and rules.removed[column]:
             continue

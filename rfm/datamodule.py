@@ -95,6 +95,23 @@ class PretrainBatches:
         return make_batch(contexts, self.texts, self.objective, key=self.seed, store_idxs=stores)
 
 
+def labelled_rows(store: Store, task: str, label_frac: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Positions in the train split, rising, of a random part of the rows with a target, and these rows; int64 each.
+
+    At least one row; the part is a prefix of an order that `seed` draws.
+
+    Raises:
+        RfmError: if label_frac lies outside (0, 1].
+    """
+    if not 0 < label_frac <= 1:
+        raise RfmError(f"label_frac is {label_frac}; it must lie in (0, 1]")
+    known = np.flatnonzero(~np.isnan(store.task_targets(task, "train")))
+    if label_frac < 1 and len(known):
+        rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, 2])))
+        known = np.sort(rng.permutation(known)[: max(1, round(label_frac * len(known)))])
+    return known, store.task_rows(task, "train")[known]
+
+
 class TaskBatches:
     """Contexts of the train rows of one task, each once per epoch, in an order drawn from (seed, epoch).
 
@@ -104,9 +121,12 @@ class TaskBatches:
         texts: the store's text table.
         ctx_len, batch_size: cells of a context, contexts of a batch (on each device).
         protocol, policy, max_bfs_width: of the contexts, see `ContextSampler`.
+        label_frac: the part of the train rows, in (0, 1], that is trained on: rows drawn by `seed`, those of a smaller
+            part among those of a larger one. Labels that contexts show stay as they are.
 
     Raises:
-        RfmError: if the task is unknown or has no train row with a target, or the text table is not the store's.
+        RfmError: if label_frac is out of range, the task is unknown or has no train row with a target, or the text
+            table is not the store's.
     """
 
     def __init__(
@@ -121,6 +141,7 @@ class TaskBatches:
         protocol: Protocol = "temporal",
         policy: Policy = "mixed",
         max_bfs_width: int = 128,
+        label_frac: float = 1.0,
     ) -> None:
         check_text_table([store], texts)
         self.texts, self.batch_size, self.seed = texts, batch_size, seed
@@ -134,9 +155,8 @@ class TaskBatches:
             max_bfs_width=max_bfs_width,
         )
         self._column = store.tasks[task].target_column
-        target = store.task_targets(task, "train")
-        self.rows = store.task_rows(task, "train")[~np.isnan(target)]
-        self._class = target[~np.isnan(target)].astype(np.int64)
+        position, self.rows = labelled_rows(store, task, label_frac, seed)
+        self._class = store.task_targets(task, "train")[position].astype(np.int64)
         if not len(self.rows):
             raise RfmError(f"task {task} of database {store.name} has no train row with a target; it cannot be trained")
         self._order = lru_cache(maxsize=2)(self._permutation)

@@ -55,6 +55,13 @@ MAX_SKIPPED = 10
 """So many steps in a row without a finite gradient stop the training all the same: no batch is to blame any more."""
 
 
+def new_model(config: ModelConfig, seed: int) -> RelationalTransformer:
+    """A model with new weights, which depend on `seed` and nothing else."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return RelationalTransformer(config)
+
+
 class PretrainModule(L.LightningModule):
     """Trains a relational transformer on batches of contexts.
 
@@ -76,9 +83,7 @@ class PretrainModule(L.LightningModule):
     ) -> None:
         super().__init__()
         if isinstance(model, ModelConfig):
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(seed)
-                model = RelationalTransformer(model)
+            model = new_model(model, seed)
         self.model = model.train()
         self.optim, self.schedule = optim, schedule
         self.skipped: list[DivergedError] = []
@@ -152,6 +157,8 @@ class PretrainModule(L.LightningModule):
         if torch.isfinite(norm):
             self._skipped_in_a_row = 0
             return
+        if self._suspect is None and self.trainer.precision == "16-mixed":
+            return  # its scaler skips such a step by itself and goes on with a smaller factor
         error = self._suspect or self._diverged(f"gradient is {norm.item()}", *self._last)
         self._suspect, self._skipped_in_a_row = None, self._skipped_in_a_row + 1
         if self.optim.nonfinite == "stop" or self._skipped_in_a_row == MAX_SKIPPED:

@@ -33,6 +33,7 @@ def predict_task(
     batch_size: int = 32,
     seed: int = 0,
     max_bfs_width: int = 128,
+    chosen: np.ndarray | None = None,
     progress: bool = True,
 ) -> np.ndarray:
     """One prediction for every row of a split, in the task's own order; rows with a hidden target included.
@@ -42,6 +43,7 @@ def predict_task(
     Args:
         protocol, policy, max_bfs_width: of the contexts, see `ContextSampler`.
         seed: of the contexts' random rows.
+        chosen: positions of the rows to predict; default: all.
         progress: shows a bar.
 
     Returns:
@@ -70,6 +72,8 @@ def predict_task(
         raise RfmError(f"task {task} of {store.name}: target {column.name} is {found}, not number or boolean")
     rows = store.task_rows(task, split)
     keys = item_keys(seed, np.arange(len(rows)))
+    if chosen is not None:
+        rows, keys = rows[chosen], keys[chosen]
     raw = np.empty((len(rows), max(1, len(info.classes))), np.float64)
     with _inference(model):
         for part in _parts(len(rows), batch_size, f"{store.name} {task} {split}", progress):

@@ -47,7 +47,8 @@ class ContextSampler:
     a visited row, then a random row of the shallowest level of children. In between come, under `history`, the own
     rows of the seed's entity, most recent first; under `mixed`, own rows and then the latest children of the seed and
     of its parents, each up to a part of the budget. Own rows are the visible label rows of the entity; without a label
-    table, in pretraining and in autocomplete tasks, the earlier rows of the seed's table that share a parent with it.
+    table, in pretraining and in autocomplete tasks, the earlier rows of the seed's table that share a parent with it,
+    of which only the datetimes and the target's column are shown: as many fit in as label rows would.
     So a model that is pretrained under a policy meets the same structure in a task.
     """
 

@@ -9,6 +9,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 import plurel
+from analysis import published
 from experiments.errors import ExperimentError
 from experiments.generate import prior_from
 from experiments.scaling import check_config
@@ -35,6 +36,35 @@ def test_every_profile_is_a_valid_scaling_run(profile: str) -> None:
     assert OmegaConf.missing_keys(cfg) == set()
 
 
+@pytest.mark.parametrize("transfer", names("transfer"))
+def test_every_list_of_real_databases_composes(transfer: str) -> None:
+    scaling, comparison = composed("scaling", f"transfer={transfer}"), composed("comparison", f"transfer={transfer}")
+    assert scaling.transfer.datasets == comparison.transfer.datasets
+    assert len(set(scaling.transfer.datasets)) == len(scaling.transfer.datasets) > 0
+
+
+def test_the_relbench_list_has_every_task_of_the_paper() -> None:
+    listed = {name.rpartition("/")[2] for name in composed("scaling", "transfer=relbench").transfer.datasets}
+    assert listed == {dataset for dataset, _, _ in published._TRANSFER}
+
+
+@pytest.mark.parametrize(
+    ("prior", "model", "ctx_len"), [("paper", "tiny", 64), ("main", "small", 512), ("diverse", "nano", 256)]
+)
+def test_grids_over_prior_model_and_context_are_one_command(prior: str, model: str, ctx_len: int) -> None:
+    cfg = composed(
+        "scaling", "profile=cpu", f"prior={prior}", f"model={model}", f"train.ctx_len={ctx_len}", "train.warmup_steps=5"
+    )
+    check_config(cfg)
+    assert (cfg.prior.name, cfg.train.ctx_len) == (prior, ctx_len)
+
+
+@pytest.mark.parametrize("entry", ["finetune", "continue_pretraining"])
+def test_entry_points_compose(entry: str) -> None:
+    given = ["dataset=x", "task=y"] if entry == "finetune" else ["datasets=[x,y]"]
+    assert OmegaConf.missing_keys(composed(entry, *given)) == set()
+
+
 @pytest.mark.parametrize("model", names("model"))
 def test_every_model_builds(model: str) -> None:
     cfg = composed("scaling", f"model={model}")
@@ -58,6 +88,11 @@ def test_every_cluster_composes(cluster: str) -> None:
         assert cfg.hydra.launcher._target_.endswith("SlurmLauncher" if cluster == "slurm" else "LocalLauncher")
         assert cfg.hydra.sweeper.params["corpus.part"] == "range(0,3)"
         assert cfg.hydra.launcher.cpus_per_task == 4
+
+
+def test_the_data_entry_has_a_default_for_all_but_its_source() -> None:
+    cfg = composed("data")
+    assert OmegaConf.missing_keys(cfg) == {"source"} and cfg.reindex is None
 
 
 @pytest.mark.parametrize("train", names("train"))

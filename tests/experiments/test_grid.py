@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 from omegaconf import OmegaConf
 
-from experiments.cells import Cell, grid_cells, trained_steps
+from experiments.cells import Cell, FreshPlan, fresh_databases, grid_cells, job_cells, trained_steps
 from experiments.errors import ExperimentError
 from experiments.grid import Grid
 
@@ -16,6 +16,7 @@ CONFIG = {
     "seed": 3,
     "corpus": {"num_databases": [4, 1]},
     "grid": {"tokens": [640, 320], "num_seeds": 2, "schedule": "one_cycle", "decay_frac": 0.2},
+    "job": {"num_databases": None, "seed": None},
     "train": {"batch_size": 2, "accumulate": 1, "ctx_len": 16, "warmup_steps": 1},
 }
 
@@ -59,12 +60,12 @@ def test_a_failed_cell_does_not_stop_the_others(tmp_path: Path, monkeypatch, cap
     monkeypatch.setattr(Grid, "_measure", measure)
     grid = make_grid(tmp_path)
     with pytest.raises(ExperimentError, match=r"2 of 8 cells failed .*n4-s320-seed3: the loss is not finite"):
-        grid.run()
+        grid.run(grid_cells(grid.cfg))
     assert len(measured) == 6 and "n4-s640-seed4" in measured
     assert "failed: the loss is not finite" in capsys.readouterr().out
 
     monkeypatch.setattr(Grid, "_train_cell", lambda self, cell: None)
-    grid.run()
+    grid.run(grid_cells(grid.cfg))
     assert len(measured) == 8 and measured[6:] == ["n4-s320-seed3", "n4-s640-seed3"]
 
 
@@ -73,3 +74,33 @@ def test_steps_of_a_whole_grid_count_a_shared_trunk_once() -> None:
     assert trained_steps(cfg) == 4 * (10 + 20)
     cfg.grid.schedule = "wsd"  # per N and seed: trunk to step 16, decays of 2 and 4 steps
     assert trained_steps(cfg) == 4 * (16 + 2 + 4)
+
+
+def test_a_job_is_a_part_of_the_grid_and_all_jobs_are_the_whole() -> None:
+    cfg = OmegaConf.create(CONFIG)
+    jobs = []
+    for n in (1, 4):
+        for seed in (3, 4):
+            cfg.job = {"num_databases": n, "seed": seed}
+            assert {(c.num_databases, c.seed) for c in job_cells(cfg)} == {(n, seed)}
+            jobs += job_cells(cfg)
+    cfg.job = {"num_databases": None, "seed": None}
+    assert sorted(c.name for c in jobs) == sorted(c.name for c in job_cells(cfg)) and len(jobs) == 8
+
+
+def test_every_fresh_database_serves_as_long_as_the_others() -> None:
+    plan = FreshPlan(window=3, steps_each=2)
+    served = [number for step in range(100) for number in plan.databases(step)]
+    assert [served.count(number) for number in range(2, 40)] == [3 * 2] * 38
+    assert all(len(plan.databases(step)) == 3 for step in range(100))
+    assert [plan.num_databases(steps) for steps in (1, 2, 3, 100)] == [3, 3, 4, 52]
+
+
+def test_fresh_databases_of_a_grid_count_a_shared_trunk_once() -> None:
+    cfg = OmegaConf.create(CONFIG)
+    assert fresh_databases(cfg) == 0
+    cfg.corpus.num_databases = [1, float("inf")]
+    cfg.grid.fresh = {"window": 1, "steps_each": 2}  # 10 and 20 steps: 5 and 10 databases
+    assert fresh_databases(cfg) == 2 * (5 + 10)
+    cfg.grid.schedule = "wsd"  # trunk to step 16: 8; branches 8 to 10 and 16 to 20: 1 and 2
+    assert fresh_databases(cfg) == 2 * (8 + 1 + 2)

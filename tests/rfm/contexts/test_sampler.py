@@ -224,6 +224,20 @@ def test_own_rows_of_pretraining_are_siblings_of_the_same_table(make_toy, toy_ro
     assert {rows[r].table for r, _ in cells[5:]} == {"visit"}
 
 
+def test_own_rows_of_pretraining_look_like_labels(make_toy, toy_row) -> None:
+    """Their time and the target's column, whatever else they hold; rows of the later walk are whole."""
+    columns = {"user": [("age", SemType.NUMBER)]}
+    columns["rating"] = [("stars", SemType.NUMBER), ("when", SemType.DATETIME), ("note", SemType.TEXT)]
+    rows = [toy_row("user", cells={0: 1.0})]
+    rows += [toy_row("rating", time=t, cells={1: 1.0, 2: 1.0, 3: 1}, parents=(0,)) for t in range(9)]
+    database = make_toy(columns, {"user": 0, "rating": 1}, rows, [])
+    sampler = ContextSampler(database.store, ctx_len=32, policy="mixed")  # an eighth: two rows of two cells
+    cells = one(sampler.sample(np.array([9]), 1, np.zeros(1, np.uint64)), 0)
+    assert [c for r, c in cells if r == 9] == [1, 2, 3]
+    assert [c for r, c in cells if r in (7, 8)] == [1, 2, 1, 2]
+    assert [c for r, c in cells if r in (5, 6)] == [1, 2, 3, 1, 2, 3]
+
+
 def test_buffers_grow(make_toy, toy_row, toy_task) -> None:
     """A chain deeper than the first levels, rows without cells, a hub with more children and labels than room."""
     chain, hub = 300, 9000

@@ -107,8 +107,8 @@ class Reference:
             (label, []) for label in self.labels(r)
         ]
 
-    def cells(self, r: int) -> list[int]:
-        """Column ids that may be shown."""
+    def cells(self, r: int, like_label: bool) -> list[int]:
+        """Column ids that may be shown; of an own row without a label table, those that a label row would have."""
         row, shown = self.rows[r], []
         for column in row.cells:
             name = (self.columns[column].table, self.columns[column].name)
@@ -116,6 +116,8 @@ class Reference:
                 continue
             everywhere = self.protocol != "paper" or r == self.seed_row or row.time == self.seed.time
             if self.task is not None and name in self.task.remove_columns and everywhere:
+                continue
+            if like_label and column != self.target and self.columns[column].sem_type is not SemType.DATETIME:
                 continue
             is_other_label = self.task is not None and name == self.task.target and r != self.seed_row
             if is_other_label and self.task.is_autocomplete and not self.is_label_known(row):
@@ -126,6 +128,10 @@ class Reference:
     def rounds(self, sources: list[list[int]]) -> list[int]:
         """Every source from its end on, one row of each in turn, `ctx_len` rounds."""
         return [rows[-1 - k] if k < len(rows) else None for k in range(self.ctx_len) for rows in sources]
+
+    @property
+    def takes_siblings(self) -> bool:
+        return self.policy != "paper" and (self.task is None or self.task.is_autocomplete)
 
     def own_rows(self) -> list[tuple[int, int]]:
         """(row, depth), most recent first."""
@@ -150,6 +156,7 @@ class Reference:
         stack, levels = [(seed_row, 0)], defaultdict(list)
         visited, cells, numbers = set(), [], {}
         phases = [(share * self.ctx_len, rows) for share, rows in self.phases()]
+        num_phases = len(phases)
         while len(cells) < self.ctx_len:
             if not stack:
                 while phases and (not phases[0][1] or len(cells) - self.phase_start >= round(phases[0][0])):
@@ -167,7 +174,8 @@ class Reference:
             if r is None or r in visited:
                 continue
             visited.add(r)
-            shown = self.cells(r)[: self.ctx_len - len(cells)]
+            is_own = self.takes_siblings and len(phases) == num_phases - 1 and self.rows[r].table == self.seed.table
+            shown = self.cells(r, is_own)[: self.ctx_len - len(cells)]
             if shown:
                 numbers[r] = len(numbers)
             cells += [(r, column) for column in shown]

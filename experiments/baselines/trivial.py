@@ -18,11 +18,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from experiments.baselines.seeds import SPLITS
 from rfm.metrics import task_metrics
 from rfm.store import Store
 
 HISTORY_LENGTHS = (1, 2, 3, 5, 8, 10, 15, 20, 30)
-SPLITS = ("train", "val", "test")
 
 
 @dataclass(frozen=True)
@@ -59,10 +59,10 @@ def _parent_in(store: Store, rows: np.ndarray, table: str) -> np.ndarray:
     return parent
 
 
-def history_mean(
-    pool: LabelPool, split: int, last_k: int | None, protocol: str, timedelta_s: int, prior: float
-) -> np.ndarray:
-    """Shrunk mean of the last `last_k` (None: all) visible labels of each seed's group; float64 (seeds of the split,).
+def history_sum(
+    pool: LabelPool, split: int, last_k: int | None, protocol: str, timedelta_s: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Sum and number of the last `last_k` (None: all) visible labels of each seed's group; (seeds of the split,) each.
 
     A label of time t' is visible at the seed's time t if t' + timedelta <= t under `temporal` and `relbench` (which
     also wants it from an earlier split), and if t' < t under `paper`.
@@ -83,7 +83,15 @@ def history_mean(
     if last_k is not None:
         start = np.maximum(start, end - last_k)
     total = np.concatenate([[0.0], np.cumsum(value)])
-    return (total[end] - total[start] + prior) / (end - start + 1)
+    return total[end] - total[start], end - start
+
+
+def history_mean(
+    pool: LabelPool, split: int, last_k: int | None, protocol: str, timedelta_s: int, prior: float
+) -> np.ndarray:
+    """Mean of what `history_sum` adds up, shrunk by one prior label; float64 (seeds of the split,)."""
+    total, count = history_sum(pool, split, last_k, protocol, timedelta_s)
+    return (total + prior) / (count + 1)
 
 
 def class_history(

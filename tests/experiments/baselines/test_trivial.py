@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from experiments.baselines import LabelPool, baseline_predictions, class_history, history_mean
+from experiments.baselines.trivial import LabelPool, baseline_predictions, class_history, history_mean
 from rfm.metrics import score
 
 
