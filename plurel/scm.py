@@ -6,7 +6,7 @@ parents and the rows that its foreign keys point to say. All rows are evaluated 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import ceil
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ from plurel.aggregate import NEUTRAL
 from plurel.dag import EDGE_WEIGHTS, random_dag
 from plurel.edges import Edge, Messages, Positions, Values, draw_edges, locate
 from plurel.functions import CategoryDecoder, NumberDecoder
-from plurel.hidden_state import entangle
+from plurel.mechanisms import column_scores, composite
 from plurel.noise import beta_quantiles, sample_quantiles
 from plurel.random_streams import stream
 from plurel.sources import categories, numbers
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from plurel.schema import TableSchema
 
 _SPARE_NODES = 3
-_LISTENING = 0.5  # chance that a column is shaped by hidden states, where there are any
 _LIMIT = np.float32(1e15)  # deep dense graphs grow exponentially; beyond this float32 would overflow
 
 
@@ -50,9 +49,10 @@ class ForeignMessages:
         params: SCMParams,
     ) -> None:
         self._params, self._num_parents = params, len(columns[0].data)
+        self._columns = [locate(values, params.edge_knots) for values in columns]
         self._rows = np.where(rows < 0, self._num_parents, rows).astype(np.float32)
         self._edges = draw_edges(
-            [locate(values, params.edge_knots) for values in columns],
+            self._columns,
             [0 if values.is_number else values.num_categories for values in columns],
             1.0,
             params,
@@ -71,6 +71,11 @@ class ForeignMessages:
             self._tables[aggregation] = np.concatenate([np.clip(table, -_LIMIT, _LIMIT), nothing])
         return Edge(self._tables[aggregation], self._rows)
 
+    def scores(self, rng: np.random.Generator) -> np.ndarray:
+        """One of the parents' columns, drawn, as each child reads it: scores in [0, 1], the middle without parent."""
+        scores = column_scores(self._columns[int(rng.integers(len(self._columns)))], rng)
+        return np.append(scores, np.float32(0.5))[self._rows.astype(np.int64)]
+
 
 class TableSCM:
     """The causal model of table `schema` in database `seed`; each `attempt` is another one, with streams of its own.
@@ -88,7 +93,7 @@ class TableSCM:
         rng = stream(seed, "scm", *self.key)
         columns = schema.num_columns
         num_nodes = columns + ceil(columns / params.scm_col_node_perc_choices.draw(rng)) + _SPARE_NODES
-        self.seed, self.schema, self.params = seed, schema, params
+        self.seed, self.schema, self.params, self._diversity = seed, schema, params, config.diversity_params
         self.is_lazy = params.propagation_mode_choices.draw(rng) == "type_lazy"
         self._edge_weights = EDGE_WEIGHTS[config.dag_params.edge_weight_dist_choices.draw(rng)]
         self.graph: nx.DiGraph = random_dag(params.scm_layout_choices.draw(rng), num_nodes, config.dag_params, rng)
@@ -97,8 +102,14 @@ class TableSCM:
         for node, count in zip(self.column_nodes, schema.categories or (), strict=False):
             self.num_categories[node] = count
 
-    def propagate(self, foreign: Sequence[ForeignMessages] = (), hidden: Sequence[np.ndarray] = ()) -> list[Values]:
-        """Values of the feature columns, given what each foreign key's parent rows say and their hidden states."""
+    def propagate(
+        self, foreign: Sequence[ForeignMessages] = (), shape: Callable[[int, Values], Values] | None = None
+    ) -> list[Values]:
+        """Values of the feature columns, given what each foreign key's parent rows say.
+
+        `shape` may deal a column's values to the rows anew, given its node; see plurel.shaping. What the node causes
+        follows them.
+        """
         order = list(nx.lexicographical_topological_sort(self.graph))
         needed = set(self.column_nodes)
         for node in reversed(order):
@@ -108,9 +119,9 @@ class TableSCM:
         positions: dict[int, Positions] = {}
         for node in filter(needed.__contains__, order):
             parents = sorted(self.graph.predecessors(node))
-            values = self._decode(node, parents, positions, foreign) if parents else self._source(node)
+            values = self._caused(node, parents, positions, foreign) if parents else self._source(node)
             if node in columns:
-                columns[node] = values = self._shape(node, values, hidden) if hidden else values
+                columns[node] = values = values if shape is None else shape(node, values)
             if not needed.isdisjoint(self.graph.successors(node)):
                 positions[node] = locate(values, self.params.edge_knots)
         return [self._classes(node, column) for node, column in columns.items()]
@@ -124,6 +135,23 @@ class TableSCM:
         if count:
             return Values(categories(rows, count, is_activity, self.params, rng), count)
         return Values(numbers(rows, is_activity, self.params, rng).astype(np.float32), 0)
+
+    def _caused(
+        self,
+        node: int,
+        parents: list[int],
+        positions: Mapping[int, Positions],
+        foreign: Sequence[ForeignMessages],
+    ) -> Values:
+        """By the perceptrons of the published priors, or by a composite mechanism."""
+        if self._diversity.composite_prob:
+            rng = stream(self.seed, "composite", *self.key, node)
+            if rng.random() < self._diversity.composite_prob:
+                kind = self._diversity.mechanism_choices.draw(rng)
+                scores = [column_scores(positions[p], rng) for p in parents]
+                scores += [key.scores(rng) for key in foreign]
+                return Values(*composite(kind, np.stack(scores), self._categories(node), rng))
+        return self._decode(node, parents, positions, foreign)
 
     def _decode(
         self,
@@ -156,16 +184,6 @@ class TableSCM:
         if not count:
             np.clip(data, -_LIMIT, _LIMIT, out=data)
         return Values(data, count)
-
-    def _shape(self, node: int, values: Values, hidden: Sequence[np.ndarray]) -> Values:
-        """The same values, dealt to the rows anew so that they follow hidden states."""
-        rng = stream(self.seed, "shape", *self.key, node)
-        if rng.random() >= _LISTENING:
-            return values
-        if not values.num_categories:
-            return Values(entangle(values.data, hidden, rng), 0)
-        label = rng.permutation(values.num_categories)  # categories have no order of their own
-        return Values(np.argsort(label)[entangle(label[values.data], hidden, rng)], values.num_categories)
 
     def _classes(self, node: int, values: Values) -> Values:
         """Of a lazy table's categorical column: its numbers cut at values of random rows, classes relabelled."""
