@@ -19,7 +19,8 @@ _HOUR = 3600
 _GROWTH = 1.0  # a window's business grows or shrinks by exp(U(-g, g))
 _HOUR_SWING, _MONTH_SWING, _WEEKDAY_SPREAD = 1.5, 0.7, 0.6  # of the logarithm of the rate, at a season's strength of 1
 _FADING = (2.0, 6.0)  # b of Beta(1, b), the place of an event in what is left of the window
-_DELAY = (3.0, 20.0)  # the same of a row that other rows point to: they need time, too
+_DELAY = (10.0, 60.0)  # the same of a row that others point to: soon, as delays add up along chains of tables
+_NEWCOMERS = 0.3  # part of the rows without parents that come to be at any time; the others are there early
 _BRANCHING = (0.3, 0.9)  # the part of events that another event of the entity sets off
 _BURST = (1e-4, 1e-2)  # mean delay between the two, in parts of the window; its logarithm is uniform
 
@@ -124,9 +125,10 @@ ARRIVALS: dict[str, Callable[[Array, Array, np.random.Generator], Array]] = {
 
 
 def creation_places(born: Array, rng: np.random.Generator) -> Array:
-    """Of rows that others point to: half at random and half early, or soon after those that they point to."""
-    early = rng.beta(1, rng.uniform(*_DELAY), len(born))
-    return np.where((born == 0) & (rng.random(len(born)) < 0.5), rng.random(len(born)), born + (1 - born) * early)
+    """Of rows that others point to: soon after those that they point to, or, without any, early or at any time."""
+    soon = rng.beta(1, rng.uniform(*_DELAY), len(born))
+    is_newcomer = (born == 0) & (rng.random(len(born)) < _NEWCOMERS)
+    return np.where(is_newcomer, rng.random(len(born)), born + (1 - born) * soon)
 
 
 def draw_times(arrivals: str | None, born: Array, owner: Array, calendar: Calendar, rng: np.random.Generator) -> Array:

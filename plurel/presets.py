@@ -48,7 +48,7 @@ _DIVERSE: dict[str, Any] = {
         "self_reference_prob": 0.15,
         "child_aggregate_prob": 0.2,
         "event_time_prob": 0.7,
-        "creation_time_prob": 0.2,
+        "creation_time_prob": 0.12,
         "date_prob": 0.05,
         "ordinal_prob": 0.1,
         "composite_prob": 0.2,
