@@ -1,8 +1,9 @@
 """When rows come to be: arrivals of each entity's events, on a calendar of busy and quiet hours.
 
 Times are drawn in places of the calendar: the part of the window's business that lies before, in [0, 1]. An entity's
-arrivals are plain there (uniform, in bursts, fading or within its life), and the calendar turns them to seconds; since
-it never turns back, what comes later in one comes later in the other.
+arrivals are plain there (steady, in bursts, fading or within its life), and the calendar turns them to seconds; since
+it never turns back, what comes later in one comes later in the other. Entities differ in their rates and lives, and so
+in how many events they have: the past tells the future.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ Array = np.ndarray
 _HOUR = 3600
 _GROWTH = 1.0  # a window's business grows or shrinks by exp(U(-g, g))
 _HOUR_SWING, _MONTH_SWING, _WEEKDAY_SPREAD = 1.5, 0.7, 0.6  # of the logarithm of the rate, at a season's strength of 1
+_RATE_SPREAD = (0.3, 1.5)  # standard deviations of the logarithm of entities' rates
 _FADING = (2.0, 6.0)  # b of Beta(1, b), the place of an event in what is left of the window
 _DELAY = (10.0, 60.0)  # the same of a row that others point to: soon, as delays add up along chains of tables
 _NEWCOMERS = 0.3  # part of the rows without parents that come to be at any time; the others are there early
@@ -67,60 +69,87 @@ def _weekdays(rng: np.random.Generator) -> Array:
     return days
 
 
-def _begin(born: Array, owner: Array, rng: np.random.Generator) -> Array:
-    """Where an owner's events begin: when it is born, or, where that is before the window, at random."""
-    return np.where(born > 0, born, rng.random(owner.max() + 1)[owner])
+@dataclass(frozen=True)
+class Lives:
+    """When the rows of a parent table have events, and how often; float64 (parents,) each.
+
+    Attributes:
+        begin, end: places between which events of a row lie.
+        weight: how many events it is to have, up to a common factor.
+    """
+
+    begin: Array
+    end: Array
+    weight: Array
+
+    @classmethod
+    def draw(cls, arrivals: str, born: Array, rng: np.random.Generator) -> Lives:
+        """Rates are lognormal. Faders and the short-lived begin at birth or, born before the window, at random.
+
+        Args:
+            arrivals: a key of ARRIVALS.
+            born: places at which the rows come to be, 0 before the window.
+        """
+        rate = np.exp(rng.uniform(*_RATE_SPREAD) * rng.normal(size=len(born)))
+        begin, end = born, np.ones(len(born))
+        if arrivals in ("fading", "lifetime"):
+            begin = np.where(born > 0, born, rng.random(len(born)))
+        if arrivals == "lifetime":
+            end = begin + (1 - begin) * rng.random(len(born))
+        return cls(begin, end, rate * (end - begin))
+
+    @classmethod
+    def of_newborn(cls, born: Array) -> Lives:
+        """From birth on, all at one rate."""
+        return cls(born, np.ones(len(born)), 1 - born)
+
+    def windows(self, owner: Array, born: Array) -> tuple[Array, Array]:
+        """Of events of the rows `owner` (-1: of none), which cannot be before `born`: first and last places."""
+        begin = np.maximum(np.where(owner < 0, 0.0, self.begin[owner]), born)
+        end = np.where(owner < 0, 1.0, self.end[owner])
+        return begin, np.where(end > begin, end, 1.0)
 
 
-def _poisson(born: Array, owner: Array, rng: np.random.Generator) -> Array:
-    """At a constant rate: uniform, given their number."""
-    return born + (1 - born) * rng.random(len(born))
+def _steady(begin: Array, end: Array, owner: Array, rng: np.random.Generator) -> Array:
+    """A Poisson process: uniform, given the number of events."""
+    return begin + (end - begin) * rng.random(len(begin))
 
 
-def _fading(born: Array, owner: Array, rng: np.random.Generator) -> Array:
-    """Ever fewer after the beginning."""
-    begin = _begin(born, owner, rng)
-    return begin + (1 - begin) * rng.beta(1, rng.uniform(*_FADING), len(born))
+def _fading(begin: Array, end: Array, owner: Array, rng: np.random.Generator) -> Array:
+    """Ever fewer events after the beginning."""
+    return begin + (end - begin) * rng.beta(1, rng.uniform(*_FADING), len(begin))
 
 
-def _lifetime(born: Array, owner: Array, rng: np.random.Generator) -> Array:
-    """At a constant rate from the beginning to an end of the owner's own."""
-    begin = _begin(born, owner, rng)
-    end = begin + (1 - begin) * rng.random(owner.max() + 1)[owner]
-    return begin + (end - begin) * rng.random(len(born))
-
-
-def _bursts(born: Array, owner: Array, rng: np.random.Generator) -> Array:
+def _bursts(begin: Array, end: Array, owner: Array, rng: np.random.Generator) -> Array:
     """Hawkes-like: an event is spontaneous, or set off by an earlier one of its owner, after an exponential delay.
 
-    What would fall behind the window's end, or before its row may exist, is spontaneous instead.
+    What would fall out of its window is spontaneous instead.
     """
-    spontaneous = _poisson(born, owner, rng)
+    spontaneous = _steady(begin, end, owner, rng)
     order = np.argsort(owner, kind="stable")
     grouped = owner[order]
     first = np.searchsorted(grouped, grouped)  # of the owner's events
-    rank = np.arange(len(order)) - first
+    rank = np.where(grouped < 0, 0, np.arange(len(order)) - first)
     is_set_off = (rank > 0) & (rng.random(len(order)) < rng.uniform(*_BRANCHING))
     cause = np.where(is_set_off, first + (rng.random(len(order)) * rank).astype(np.int64), -1)
     delay = rng.exponential(np.exp(rng.uniform(*np.log(_BURST))), len(order))
-    place, above = spontaneous[order], cause.copy()
-    place[is_set_off] = 0.0
-    total = np.where(is_set_off, delay, 0.0)
+    step = np.where(is_set_off, delay, spontaneous[order])
+    total, above = step.copy(), cause.copy()
     while (rows := np.flatnonzero(above >= 0)).size:  # up the chain of causes; the last one is spontaneous
-        total[rows] += np.where(is_set_off[above[rows]], delay[above[rows]], place[above[rows]])
+        total[rows] += step[above[rows]]
         above[rows] = cause[above[rows]]
+    is_inside = is_set_off & (total <= end[order]) & (total >= begin[order])
     places = spontaneous.copy()
-    is_inside = is_set_off & (total <= 1) & (total >= born[order])
     places[order[is_inside]] = total[is_inside]
     return places
 
 
-# (places where rows may be at the earliest, owner 0 ... n - 1 of each row, generator) -> places; all (rows,)
-ARRIVALS: dict[str, Callable[[Array, Array, np.random.Generator], Array]] = {
-    "poisson": _poisson,
-    "bursts": _bursts,
+# (first and last places, owner of each row or -1, generator) -> places; all (rows,)
+ARRIVALS: dict[str, Callable[[Array, Array, Array, np.random.Generator], Array]] = {
+    "poisson": _steady,
+    "lifetime": _steady,  # within an owner's life; see Lives
     "fading": _fading,
-    "lifetime": _lifetime,
+    "bursts": _bursts,
 }
 
 
@@ -129,20 +158,3 @@ def creation_places(born: Array, rng: np.random.Generator) -> Array:
     soon = rng.beta(1, rng.uniform(*_DELAY), len(born))
     is_newcomer = (born == 0) & (rng.random(len(born)) < _NEWCOMERS)
     return np.where(is_newcomer, rng.random(len(born)), born + (1 - born) * soon)
-
-
-def draw_times(arrivals: str | None, born: Array, owner: Array, calendar: Calendar, rng: np.random.Generator) -> Array:
-    """Seconds after the window's start at which rows come to be; int64 (rows,), in no order.
-
-    Args:
-        arrivals: a key of ARRIVALS, or None for rows that others point to.
-        born: int64 (rows,), seconds at which all rows that a row points to exist.
-        owner: int64 (rows,), the entity whose events they are, -1 for none.
-    """
-    places = calendar.places(born)
-    if arrivals is None:
-        places = creation_places(places, rng)
-    else:
-        alone = owner < 0
-        places = ARRIVALS[arrivals](places, np.where(alone, owner.max() + np.cumsum(alone), owner), rng)
-    return np.maximum(calendar.seconds(places), born)

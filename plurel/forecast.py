@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 import relbench
-from relbench.base import Database
+from relbench.base import BaseTask, Database
 from relbench.manifest import TaskManifest
 
 from plurel.child_aggregates import snapshot
@@ -79,7 +79,7 @@ def write_forecast_tasks(folder: Path, tasks: list[TaskManifest]) -> None:
     db = dataset.get_db(upto_test_timestamp=False)
     for manifest in tasks:
         task = dataset.load_task(manifest.name, regenerate=True)
-        labels = {split: task.get_table(split, mask_input_cols=False, db=db).df for split in SPLITS}
+        labels = {split: _labels(task, split, db) for split in SPLITS}
         path = folder / "tasks" / manifest.name
         if any(part.empty for part in labels.values()) or labels["train"]["target"].nunique() < 2:
             (path / "manifest.yaml").unlink()
@@ -87,6 +87,16 @@ def write_forecast_tasks(folder: Path, tasks: list[TaskManifest]) -> None:
             continue
         for split, part in labels.items():
             part.to_parquet(path / f"{split}.parquet", index=False)
+
+
+def _labels(task: BaseTask, split: str, db: Database) -> pd.DataFrame:
+    """The label table of a split; empty where no entity exists yet, or none has an event."""
+    try:
+        return task.get_table(split, mask_input_cols=False, db=db).df
+    except TypeError as error:  # relbench 3.0.2 sorts labels by their types, which fails where there are none
+        if "datetime64" not in str(error):
+            raise
+        return pd.DataFrame()
 
 
 def _manifest(

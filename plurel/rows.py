@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from plurel.config import Config
-from plurel.event_times import Calendar, draw_times
+from plurel.event_times import ARRIVALS, Calendar, Lives, creation_places
 from plurel.links import draw_parents, draw_popularity
 from plurel.random_streams import stream
 from plurel.schema import Schema, TableSchema
@@ -17,6 +17,8 @@ from plurel.self_reference import draw_tree
 
 Array = np.ndarray
 _DAY = 86400
+_SOON = 0.8  # chance that rows which others point to follow their parents soon, instead of arriving as events do
+_LEAST_WEIGHT = 1e-6  # of a parent that comes to be with the window's last event
 
 
 @dataclass(frozen=True)
@@ -39,9 +41,13 @@ def draw_rows(seed: int, config: Config, schema: Schema) -> dict[str, TableRows]
     rows: dict[str, TableRows] = {}
     tables = {table.name: table for table in schema.tables}
     for table in schema.tables:
-        links = {col: draw_links(seed, config, col, table, tables[parent]) for col, parent in table.fkeys.items()}
-        times = {col: rows[parent].seconds for col, parent in table.fkeys.items() if rows[parent].seconds is not None}
-        rows[table.name] = _with_times(seed, config, schema, table, links, times)
+        parents = {col: tables[parent] for col, parent in table.fkeys.items()}
+        if _has_real_times(seed, config, table, rows):
+            rows[table.name] = _arriving(seed, config, schema, table, parents, rows)
+        else:
+            links = {col: draw_links(seed, config, col, table, parent) for col, parent in parents.items()}
+            seconds = _evenly(schema, table.num_rows) if table.is_timed else None
+            rows[table.name] = TableRows(links, seconds, np.linspace(0, float(table.is_timed), table.num_rows))
         if table.self_key is not None:
             rng = stream(seed, "tree", table.name)
             share = config.diversity_params.root_choices.draw(rng)
@@ -49,8 +55,14 @@ def draw_rows(seed: int, config: Config, schema: Schema) -> dict[str, TableRows]
     return rows
 
 
-def draw_links(seed: int, config: Config, fkey_col: str, child: TableSchema, parent: TableSchema) -> Array:
-    """The parent row of each child row, -1 for none; int64 (child rows,)."""
+def draw_links(
+    seed: int, config: Config, fkey_col: str, child: TableSchema, parent: TableSchema, weights: Array | float = 1.0
+) -> Array:
+    """The parent row of each child row, -1 for none; int64 (child rows,).
+
+    Args:
+        weights: beside popularity, of the parent rows.
+    """
     diversity = config.diversity_params
     rng = stream(seed, "links", child.name, fkey_col)
     popularity = np.ones(parent.num_rows)
@@ -59,37 +71,58 @@ def draw_links(seed: int, config: Config, fkey_col: str, child: TableSchema, par
             choices.draw(rng) for choices in (diversity.popularity_exponent_choices, diversity.inactive_parent_choices)
         )
         popularity = draw_popularity(parent.num_rows, exponent, idle, rng)
-    parents = draw_parents(popularity, child.num_rows, config.scm_params, rng)
+    parents = draw_parents(popularity * weights, child.num_rows, config.scm_params, rng)
     if rng.random() < diversity.nullable_key_prob:
         parents[rng.random(child.num_rows) < diversity.missing_key_choices.draw(rng)] = -1
     return parents
 
 
-def _with_times(
+def _has_real_times(seed: int, config: Config, table: TableSchema, rows: Mapping[str, TableRows]) -> bool:
+    """Also where it points to rows that come to be within the window: none may be older than those."""
+    if table.has_creation_time or any(rows[parent].seconds is not None for parent in table.fkeys.values()):
+        return True
+    return (
+        table.is_activity and stream(seed, "event times", table.name).random() < config.diversity_params.event_time_prob
+    )
+
+
+def _arriving(
     seed: int,
     config: Config,
     schema: Schema,
     table: TableSchema,
-    links: dict[str, Array],
-    times: Mapping[str, Array],
+    parents: Mapping[str, TableSchema],
+    rows: Mapping[str, TableRows],
 ) -> TableRows:
-    """Rows in order of time; `times` of the parents that have any, by foreign key."""
-    if not table.is_timed:
-        return TableRows(links, None, np.zeros(table.num_rows))
-    diversity, rng = config.diversity_params, stream(seed, "event times", table.name)
-    if not times and table.is_activity and rng.random() >= diversity.event_time_prob:
-        return TableRows(links, _evenly(schema, table.num_rows), np.linspace(0, 1, table.num_rows))
-    born = np.zeros(table.num_rows, dtype=np.int64)
-    for col, seconds in times.items():
-        np.maximum(born, np.where(links[col] >= 0, seconds[links[col]], 0), out=born)
+    """Rows in order of time: events of one of the keys, drawn, and after the birth of all that they point to."""
+    diversity, rng = config.diversity_params, stream(seed, "arrivals", table.name)
     days = (schema.end - schema.start).days
     calendar = Calendar.draw(schema.start, days, diversity.season_strength_choices.draw(rng), rng)
-    arrivals = diversity.arrival_choices.draw(rng) if table.is_activity else None
-    owner = links[str(rng.choice(list(links)))] if links else np.full(table.num_rows, -1)
-    seconds = draw_times(arrivals, born, owner, calendar, rng)
+    arrivals = diversity.arrival_choices.draw(rng)
+    owner_col = str(rng.choice(list(parents))) if parents else None
+    is_soon = owner_col is None or (not table.is_activity and rng.random() < _SOON)
+    links: dict[str, Array] = {}
+    born = np.zeros(table.num_rows, dtype=np.int64)
+    lives = None
+    for col, parent in parents.items():
+        births = rows[parent.name].seconds
+        birth_places = np.zeros(parent.num_rows) if births is None else calendar.places(births)
+        if col == owner_col and not is_soon:
+            lives = of_parent = Lives.draw(arrivals, birth_places, rng)
+        else:
+            of_parent = Lives.of_newborn(birth_places)
+        links[col] = draw_links(seed, config, col, table, parent, np.maximum(of_parent.weight, _LEAST_WEIGHT))
+        if births is not None:
+            np.maximum(born, np.where(links[col] >= 0, births[links[col]], 0), out=born)
+    if lives is None:
+        places = creation_places(calendar.places(born), rng)
+    else:
+        begin, end = lives.windows(links[owner_col], calendar.places(born))
+        places = ARRIVALS[arrivals](begin, end, links[owner_col], rng)
+    seconds = np.maximum(calendar.seconds(places), born)  # rounding must not put an event before its cause
     order = np.argsort(seconds, kind="stable")
-    moved = {col: parents[order] for col, parents in links.items()}
-    return TableRows(moved, seconds[order], seconds[order] / (days * _DAY))
+    links = {col: to[order] for col, to in links.items()}
+    return TableRows(links, seconds[order], seconds[order] / (days * _DAY))
 
 
 def _evenly(schema: Schema, num_rows: int) -> Array:
