@@ -69,7 +69,7 @@ def to_dates_or_words(
 ) -> Array | None:
     """A number column as dates (datetime64[us]) or ordered words (object), where one is drawn; None: neither."""
     diversity = config.diversity_params
-    if values.num_categories or not (diversity.date_prob or diversity.ordinal_prob):
+    if values.num_categories:
         return None
     is_date, is_ordinal = rng.random(2) < (diversity.date_prob, diversity.ordinal_prob)
     numbers = values.data.astype(np.float64)

@@ -137,9 +137,12 @@ class SyntheticDataset(Dataset):
             data[TIME_COL] = times
         data |= {col: _key_column(rows.links[col]) for col in table.all_fkeys}
         span = DateSpan(self.schema.start, self.schema.end, None if times is None else times.to_numpy())
+        has_kinds = self.config.diversity_params.date_prob or self.config.diversity_params.ordinal_prob
         for number, column in enumerate(values):
-            kinds = stream(self.seed, "column kind", table.name, number)
-            cells = to_dates_or_words(column, missing_rate, self.config, span, kinds)
+            cells = None
+            if has_kinds:
+                kinds = stream(self.seed, "column kind", table.name, number)
+                cells = to_dates_or_words(column, missing_rate, self.config, span, kinds)
             if cells is None:
                 cells = to_column(column, missing_rate, self.config, rng)
             if cells is not None:
