@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from analysis.envelope import lower_envelope
     from analysis.envelope_bootstrap import describe_envelope, fit_envelope
     from analysis.errors import AnalysisError
-    from analysis.figures import plot_grid, plot_scaling, plot_transfer, save_figure
+    from analysis.figures import plot_grid, plot_scaling, save_figure
     from analysis.floor_profile import FloorProfile, profile_floor
     from analysis.frontier import compute_frontier, required
     from analysis.joint_law import JointLawFit, fit_joint_law
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from analysis.published import paper_points
     from analysis.report import write_report
     from analysis.results import loss_grid, read_results, write_rows
-    from analysis.transfer import compare_models, read_transfer
+    from analysis.transfer import compare_models, mean_lifts, read_transfer, score_intervals
+    from analysis.transfer_figures import plot_lift, plot_transfer
 
 # Loaded on first use: pandas, scipy and matplotlib together take over a second, and no caller needs all of them.
 _HOME = {
@@ -29,27 +30,30 @@ _HOME = {
     "JointLawFit": "joint_law",
     "PowerLawFit": "power_law",
     "compare_forms": "model_choice",
+    "compare_models": "transfer",
     "compute_frontier": "frontier",
     "describe_envelope": "envelope_bootstrap",
     "fit_envelope": "envelope_bootstrap",
     "fit_joint_law": "joint_law",
-    "required": "frontier",
-    "compare_models": "transfer",
     "fit_power_law": "power_law",
     "loss_grid": "results",
     "lower_envelope": "envelope",
+    "mean_lifts": "transfer",
     "paper_points": "published",
     "plot_frontier": "law_figures",
+    "plot_grid": "figures",
+    "plot_lift": "transfer_figures",
     "plot_paper_figure": "paper_figure",
     "plot_residuals": "law_figures",
-    "plot_surface": "law_figures",
-    "plot_grid": "figures",
     "plot_scaling": "figures",
-    "plot_transfer": "figures",
+    "plot_surface": "law_figures",
+    "plot_transfer": "transfer_figures",
     "profile_floor": "floor_profile",
     "read_results": "results",
     "read_transfer": "transfer",
+    "required": "frontier",
     "save_figure": "figures",
+    "score_intervals": "transfer",
     "write_report": "report",
     "write_rows": "results",
 }
@@ -67,9 +71,11 @@ __all__ = [
     "fit_power_law",
     "loss_grid",
     "lower_envelope",
+    "mean_lifts",
     "paper_points",
     "plot_frontier",
     "plot_grid",
+    "plot_lift",
     "plot_paper_figure",
     "plot_residuals",
     "plot_scaling",
@@ -80,6 +86,7 @@ __all__ = [
     "read_transfer",
     "required",
     "save_figure",
+    "score_intervals",
     "write_report",
     "write_rows",
 ]

@@ -1,4 +1,4 @@
-"""Figures of a run: scaling curves like the paper's Figure 1, the loss grid, transfer beside the baselines.
+"""Figures of a run: scaling curves like the paper's Figure 1, and the loss grid.
 
 Each plot function draws into `ax`, or into a new figure of one-column width, and returns the Axes. Figures of our own
 follow the colours of `analysis.style.theme`.
@@ -12,21 +12,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import FixedLocator, NullLocator
 
 from analysis import style
 from analysis.envelope import OTHER_AXIS, Axis, lower_envelope
-from analysis.errors import AnalysisError
 from analysis.power_law import PowerLawFit
 from analysis.results import loss_grid
-from analysis.transfer import METRIC_NAMES, MODEL_NAMES, PERCENT_METRICS, REFERENCE, compare_models, ordered_models
 from analysis.units import AXIS_NAMES, SYMBOLS, LawTerms, count, law_unit
 
 PNG_DPI = 150
-LOWEST_SCORE = -25.0  # percent; a worse R² is drawn at the edge with its value, or it would flatten every other row
 
 
 def plot_scaling(
@@ -53,11 +48,13 @@ def plot_scaling(
         _draw_envelope(ax, envelope, fit, axis)
         _draw_interval(ax, fit, max(envelope["x"]))
         ax.set_xscale("log")
-        _count_ticks(ax, axis, envelope["x"].to_numpy())
+        style.count_ticks(ax, axis, envelope["x"].to_numpy())
         ax.set_xlabel(AXIS_NAMES[axis])
         ax.set_ylabel("validation loss")
         ax.grid(axis="y", linewidth=0.4, alpha=0.35)
-        _level_bar(ax, colours, [count(OTHER_AXIS[axis], level) for level in lines.index], SYMBOLS[OTHER_AXIS[axis]])
+        style.level_bar(
+            ax, colours, [count(OTHER_AXIS[axis], level) for level in lines.index], SYMBOLS[OTHER_AXIS[axis]]
+        )
         ax.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), borderaxespad=0.2, handlelength=2.2)
     return ax
 
@@ -85,45 +82,6 @@ def plot_grid(results: pd.DataFrame, ax: Axes | None = None) -> Axes:
         ax.set_ylabel(AXIS_NAMES["num_databases"])
         ax.tick_params(length=0)
         ax.spines[:].set_visible(False)
-    return ax
-
-
-def plot_transfer(transfer: pd.DataFrame, split: str = "test", ax: Axes | None = None) -> Axes:
-    """Scores in percent (AUROC, R²) per task, one lane per model; a line marks label history, the score to beat.
-
-    MAE and NMAE have other scales and are left to tables. A score below LOWEST_SCORE is drawn as an arrow at the left
-    edge with its value.
-
-    Raises:
-        AnalysisError: if the split has neither AUROC nor R².
-    """
-    table = compare_models(transfer, split)
-    table = table[table["metric"].isin(PERCENT_METRICS)].reset_index(drop=True)
-    if table.empty:
-        raise AnalysisError(f"transfer table: split {split!r} has none of the metrics {', '.join(PERCENT_METRICS)}")
-    models = ordered_models([name for name in transfer["model"].unique() if name in table])
-    lane = 1.0 / (len(models) + 2.5)  # of a row; the rest is its title
-    with style.sizes(ax):
-        ax = ax or style.new_axes(style.COLUMN_WIDTH, 0.135 * (len(models) + 2.5) * len(table) + 1.0)
-        marks = dict(zip(models, _model_marks(models), strict=True))
-        for number, row in table.iterrows():
-            title = f"{row['dataset']} · {row['task']} · {METRIC_NAMES[row['metric']]}"
-            _draw_title(ax, title, number + lane)
-            for place, model in enumerate(models):
-                _draw_score(ax, row[model], number + (place + 2.4) * lane, marks[model])
-            if REFERENCE in models and row[REFERENCE] >= LOWEST_SCORE:
-                ends = number + 1.9 * lane, number + (len(models) + 1.9) * lane
-                ax.plot([row[REFERENCE]] * 2, ends, color=marks[REFERENCE]["color"], linewidth=1.1, zorder=1)
-        scores = table[models].to_numpy(dtype=float)
-        ax.set_xlim(max(LOWEST_SCORE, np.nanmin(scores, initial=0.0)) - 4, max(np.nanmax(scores, initial=50.0) + 4, 60))
-        ax.set_ylim(len(table), 0)
-        ax.yaxis.set_major_locator(NullLocator())
-        ax.spines["left"].set_visible(False)
-        ax.grid(axis="x", linewidth=0.4, alpha=0.35)
-        ax.set_xlabel(f"score in %, {split} rows, protocol {', '.join(table['protocol'].unique())} (right is better)")
-        for model in models:
-            ax.plot([], [], linestyle="none", label=MODEL_NAMES.get(model, model), **marks[model])
-        ax.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=3, columnspacing=1.2, handletextpad=0.2)
     return ax
 
 
@@ -171,55 +129,3 @@ def _draw_interval(ax: Axes, fit: PowerLawFit | None, largest: float) -> None:
     _, low, high = fit.predict(x, interval=0.95)
     ax.fill_between(x, low, high, color=style.VERMILION, alpha=0.15, linewidth=0, zorder=1)
     ax.set_ylim(limits)
-
-
-def _count_ticks(ax: Axes, axis: str, values: np.ndarray) -> None:
-    """Ticks at the grid's own values (every second one if there are many)."""
-    ax.xaxis.set_major_locator(FixedLocator(values[:: 1 + (len(values) - 1) // 8]))
-    ax.xaxis.set_minor_locator(NullLocator())
-    ax.xaxis.set_major_formatter(lambda value, _: count(axis, value))
-
-
-def _level_bar(ax: Axes, colours: np.ndarray, labels: list[str], title: str) -> None:
-    """A bar of discrete colours, one per line of the grid, with their values."""
-    norm = BoundaryNorm(np.arange(len(labels) + 1) - 0.5, len(labels))
-    mappable = style.mpl.cm.ScalarMappable(norm, ListedColormap(colours))
-    bar = ax.figure.colorbar(mappable, ax=ax, fraction=0.05, pad=0.03, ticks=range(len(labels)))
-    bar.ax.set_yticklabels(labels)
-    bar.ax.minorticks_off()
-    bar.ax.tick_params(length=0)
-    bar.ax.set_title(title, fontsize="medium")
-    bar.outline.set_visible(False)
-
-
-def _model_marks(models: list[str]) -> list[dict[str, object]]:
-    """Colour and shape of each model: baselines open and cool, trained models filled and warm."""
-    known = {
-        "label_history": (style.mpl.rcParams["text.color"], "D", "none"),
-        "entity_mean": (style.SKY_BLUE, "s", "none"),
-        "constant": (style.GREEN, "^", "none"),
-        "zero-shot": (style.ORANGE, "o", style.ORANGE),
-        "fine-tuned": (style.VERMILION, "P", style.VERMILION),
-    }
-    marks = []
-    for model in models:
-        colour, marker, face = known.get(model, (style.PURPLE, "X", style.PURPLE))
-        marks.append({"color": colour, "marker": marker, "markerfacecolor": face, "markersize": 5})
-    return marks
-
-
-def _draw_title(ax: Axes, title: str, height: float) -> None:
-    """The title of a row, on the paper's colour so that grid lines do not cross it; long ones are set smaller."""
-    size = style.mpl.rcParams["font.size"] * min(1.0, 52 / len(title))
-    box = {"facecolor": ax.get_facecolor(), "edgecolor": "none", "pad": 1}
-    ax.text(0, height, title, transform=ax.get_yaxis_transform(), va="center", fontsize=size, bbox=box)
-
-
-def _draw_score(ax: Axes, score: float, height: float, mark: dict[str, object]) -> None:
-    if np.isnan(score):
-        return
-    if score >= LOWEST_SCORE:
-        ax.plot(score, height, linestyle="none", zorder=3, **mark)
-        return
-    ax.plot(LOWEST_SCORE, height, linestyle="none", zorder=3, **{**mark, "marker": "<"})
-    ax.text(LOWEST_SCORE + 2.5, height, f"{score:.0f}".replace("-", "−"), va="center", fontsize="small")

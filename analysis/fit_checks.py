@@ -13,7 +13,40 @@ from analysis.variable_projection import EXPONENT_BOUNDS
 if TYPE_CHECKING:
     from analysis.power_law import PowerLawFit
 
+FEWEST_REPLICATES = 20  # with fewer, the end of a 95 % interval is the smallest or largest of a handful
 NOISY_SHARE = 0.025  # of the replicates; beyond it an end of a 95 % interval is the bound itself
+
+
+def positive_floats(**columns: ArrayLike) -> list[NDArray[np.float64]]:
+    """The named columns as flat float arrays.
+
+    Raises:
+        AnalysisError: if a value is no number, or not finite and above 0, naming the first one.
+    """
+    found: dict[str, NDArray] = {}
+    for name, values in columns.items():
+        try:
+            found[name] = np.asarray(values, dtype=float).ravel()
+        except (TypeError, ValueError) as error:
+            raise AnalysisError(f"{name} must hold numbers ({error})") from error
+        bad = ~(np.isfinite(found[name]) & (found[name] > 0))
+        if bad.any():
+            at = int(bad.argmax())
+            where = f" (at x = {found['x'][at]})" if "x" in found and name != "x" else ""
+            raise AnalysisError(f"{name}[{at}] is {found[name][at]}{where}; a law needs finite values above 0")
+    return list(found.values())
+
+
+def check_bootstrap(bootstrap: int) -> None:
+    """Raises AnalysisError for a number of replicates that gives no interval worth its name."""
+    if bootstrap != 0 and bootstrap < FEWEST_REPLICATES:
+        raise AnalysisError(f"bootstrap={bootstrap}; it must be 0 (no intervals) or at least {FEWEST_REPLICATES}")
+
+
+def check_level(interval: float) -> None:
+    """Raises AnalysisError unless an interval is a probability."""
+    if not 0 < interval < 1:
+        raise AnalysisError(f"interval={interval}; it is a probability between 0 and 1, such as 0.95")
 
 
 def checked_points(x: ArrayLike, y: ArrayLike, weights: ArrayLike | None) -> tuple[NDArray, NDArray, NDArray]:
@@ -22,19 +55,14 @@ def checked_points(x: ArrayLike, y: ArrayLike, weights: ArrayLike | None) -> tup
     Raises:
         AnalysisError: if lengths differ, or a value is not finite and positive.
     """
-    x, y = np.asarray(x, dtype=float).ravel(), np.asarray(y, dtype=float).ravel()
-    weights = np.ones_like(y) if weights is None else np.asarray(weights, dtype=float).ravel()
-    if len(x) != len(y):
-        raise AnalysisError(f"{len(x)} values of x for {len(y)} of y; each point needs both")
-    if len(weights) != len(y):
-        raise AnalysisError(f"{len(weights)} weights for {len(y)} points; each point needs one")
-    for name, values in (("x", x), ("y", y), ("weights", weights)):
-        bad = ~(np.isfinite(values) & (values > 0))
-        if bad.any():
-            at = int(bad.argmax())
-            raise AnalysisError(
-                f"{name}[{at}] is {values[at]} (at x = {x[at]}); a power law needs finite values above 0"
-            )
+    given = {"x": x, "y": y} | ({} if weights is None else {"weights": weights})
+    sizes = {name: np.size(values) for name, values in given.items()}
+    if sizes["x"] != sizes["y"]:
+        raise AnalysisError(f"{sizes['x']} values of x for {sizes['y']} of y; each point needs both")
+    if sizes.get("weights", sizes["y"]) != sizes["y"]:
+        raise AnalysisError(f"{sizes['weights']} weights for {sizes['y']} points; each point needs one")
+    x, y, *rest = positive_floats(**given)
+    weights = rest[0] if rest else np.ones_like(y)
     order = np.lexsort((weights, y, x))  # sums then run in one order: the fit does not depend on the rows' order
     return x[order], y[order], weights[order]
 

@@ -55,7 +55,8 @@ def profile_floor(x: ArrayLike, y: ArrayLike, *, weights: ArrayLike | None = Non
         x, y, weights: as in fit_power_law.
 
     Raises:
-        AnalysisError: for bad points, or fewer than four of them, since the noise must be estimated too.
+        AnalysisError: for bad points, for fewer than four of them, since the noise must be estimated too, or for points
+            that do not fall.
     """
     from scipy.stats import f as f_distribution
 
@@ -65,6 +66,8 @@ def profile_floor(x: ArrayLike, y: ArrayLike, *, weights: ArrayLike | None = Non
         raise AnalysisError(f"{len(x)} points at {len(np.unique(x))} distinct x; a profile needs 4 points at 3 x")
     free = fit_laws(x, y[None], weights)
     best = float(free.loss[0])
+    if free.coefficient[0] == 0 or np.ptp(y) == 0:
+        raise AnalysisError("y does not fall with x: no power law fits better than a constant, and there is no profile")
     steps = np.append(0.0, np.geomspace(1e-4, 1, NUM_FLOORS // 2))
     floor = float(free.floor[0])  # noise may leave points below the floor: the search goes on to the mean of y
     floors = np.unique(np.append(floor * (1 - steps), floor + (y.mean() - floor) * steps))

@@ -33,6 +33,8 @@ def compute_frontier(fit: JointLawFit, cost: Cost, budgets: ArrayLike) -> pd.Dat
     Raises:
         AnalysisError: for a budget that buys nothing within REACH of the fitted range, or a cost that is not rising.
     """
+    if np.size(budgets) == 0:
+        raise AnalysisError("no budget; name one or more, in the unit of cost")
     rows = []
     n = np.geomspace(fit.n_range[0] / REACH, fit.n_range[1] * REACH, NUM_SPLITS)
     for budget in np.atleast_1d(np.asarray(budgets, dtype=float)):
@@ -61,6 +63,8 @@ def required(
     Raises:
         AnalysisError: for a loss that the law never reaches, a law without a bootstrap, or a joint law without a cost.
     """
+    if not (np.isfinite(loss) and loss > 0):
+        raise AnalysisError(f"loss={loss}; a loss to reach is a finite number above 0")
     if isinstance(fit, JointLawFit):
         if cost is None:
             raise AnalysisError("a joint law needs cost=, a function of (n, s), to say which of its splits is cheapest")

@@ -10,7 +10,8 @@
 `overfitting`: a database holds U useful tokens. Up to U·N they count in full; beyond, repeated ones saturate (κ = 1) or
 make the loss rise again (κ > 1), which is the U shape of many epochs over few databases.
 
-Every form is searched over the logs of its positive parameters. N and S come divided by their geometric means.
+Every form is searched over the logs of its positive parameters. N, S and L come divided by their geometric means, so
+that bounds and starts are the same in every unit.
 """
 
 from __future__ import annotations
@@ -18,11 +19,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import combinations, product
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 _SMALLEST = np.log(1e-12)  # where a parameter that the points want at zero stops
+NOTHING = 1e-8  # of the loss: a floor or coefficient below it is zero
+
+
+class Units(NamedTuple):
+    """What N, S and L were divided by."""
+
+    n: float
+    s: float
+    loss: float
 
 
 @dataclass(frozen=True)
@@ -35,7 +46,7 @@ class Form:
         bounds: (p, 2) of the logs.
         start: (exponents and other non-linear values, log N, log S, L) -> theta of the best non-negative rest.
         grid: the non-linear values to start from.
-        rescale: (values, unit of N, unit of S) -> values for N and S counted one by one.
+        rescale: (values, Units) -> values for N, S and L in the caller's units.
     """
 
     parameters: tuple[str, ...]
@@ -43,7 +54,7 @@ class Form:
     bounds: NDArray
     start: Callable[[tuple[float, ...], NDArray, NDArray, NDArray], NDArray]
     grid: tuple[tuple[float, ...], ...]
-    rescale: Callable[[dict[str, NDArray], float, float], dict[str, NDArray]]
+    rescale: Callable[[dict[str, NDArray], Units], dict[str, NDArray]]
 
 
 def _bounds(*names: str) -> NDArray:
@@ -118,17 +129,20 @@ def non_negative(columns: NDArray, loss: NDArray) -> NDArray:
     return np.maximum(best, 1e-9)
 
 
-def _unscale_sum(values: dict[str, NDArray], unit_n: float, unit_s: float) -> dict[str, NDArray]:
-    plain = values | {"A": values["A"] * unit_n ** values["alpha"], "B": values["B"] * unit_s ** values["beta"]}
-    return plain | ({"U": values["U"] * unit_s / unit_n} if "U" in values else {})
+def _unscale_sum(values: dict[str, NDArray], units: Units) -> dict[str, NDArray]:
+    a, b = values["A"] * units.n ** values["alpha"], values["B"] * units.s ** values["beta"]
+    plain = values | {"E": values["E"] * units.loss, "A": a * units.loss, "B": b * units.loss}
+    return plain | ({"U": values["U"] * units.s / units.n} if "U" in values else {})
 
 
-def _unscale_product(values: dict[str, NDArray], unit_n: float, unit_s: float) -> dict[str, NDArray]:
-    return values | {"A": values["A"] * unit_n ** values["alpha"] * unit_s ** values["beta"]}
+def _unscale_product(values: dict[str, NDArray], units: Units) -> dict[str, NDArray]:
+    a = values["A"] * units.n ** values["alpha"] * units.s ** values["beta"]
+    return values | {"E": values["E"] * units.loss, "A": a * units.loss}
 
 
-def _unscale_kaplan(values: dict[str, NDArray], unit_n: float, unit_s: float) -> dict[str, NDArray]:
-    return values | {"A": values["A"] * unit_n, "B": values["B"] * unit_s}
+def _unscale_kaplan(values: dict[str, NDArray], units: Units) -> dict[str, NDArray]:
+    a = values["A"] * units.n * units.loss ** (1 / values["alpha"])
+    return values | {"A": a, "B": values["B"] * units.s * units.loss ** (1 / values["beta"])}
 
 
 _EXPONENTS = tuple(np.geomspace(0.03, 3.0, 12).tolist())

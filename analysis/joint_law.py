@@ -16,8 +16,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from analysis.bootstrap import quantiles
 from analysis.errors import AnalysisError
-from analysis.joint_forms import FORMS, Form
-from analysis.robust_fit import polish
+from analysis.fit_checks import check_bootstrap, check_level, positive_floats
+from analysis.joint_forms import FORMS, NOTHING, Form, Units
+from analysis.robust_fit import huber, polish
 
 NUM_STARTS = 12
 HUBER_DELTA = 1e-3  # of log residuals, Hoffmann et al. 2022
@@ -61,13 +62,15 @@ class JointLawFit:
         """Loss at n, s (broadcast); with `interval` (0.95) the triple loss, low, high: where the law lies.
 
         Raises:
-            AnalysisError: if an interval is asked of a fit without a bootstrap.
+            AnalysisError: for n or s not above 0, or an interval asked of a fit without a bootstrap.
         """
+        positive_floats(n=n, s=s)
         n, s = np.broadcast_arrays(np.asarray(n, dtype=float), np.asarray(s, dtype=float))
         values = np.array(list(self.parameters.values()))
         loss = self._loss(values[None], n, s)[0]
         if interval is None:
             return loss
+        check_level(interval)
         low, high = quantiles(self.replicates(n, s), interval)
         return loss, low, high
 
@@ -112,14 +115,14 @@ class JointProblem:
     log_n: NDArray  # (n,) centred
     log_s: NDArray
     log_loss: NDArray
-    unit_n: float
-    unit_s: float
+    units: Units
     delta: float
 
     @classmethod
     def of(cls, n: NDArray, s: NDArray, loss: NDArray, form: str, delta: float) -> JointProblem:
-        unit_n, unit_s = float(np.exp(np.log(n).mean())), float(np.exp(np.log(s).mean()))
-        return cls(FORMS[form], np.log(n / unit_n), np.log(s / unit_s), np.log(loss), unit_n, unit_s, delta)
+        logs = [np.log(values) for values in (n, s, loss)]
+        units = Units(*(float(np.exp(values.mean())) for values in logs))
+        return cls(FORMS[form], *(values - values.mean() for values in logs), units, delta)
 
     def search(self) -> NDArray:
         """theta (p,) of the smallest loss: grid, then the best starts polished."""
@@ -144,7 +147,7 @@ class JointProblem:
     def values(self, theta: NDArray) -> dict[str, NDArray]:
         """Parameters in the caller's units, name -> (...)."""
         values = dict(zip(self.form.parameters, np.exp(np.moveaxis(theta, -1, 0)), strict=True))
-        return self.form.rescale(values, self.unit_n, self.unit_s)
+        return self.form.rescale(values, self.units)
 
     def _model(self, theta: NDArray) -> NDArray:
         return np.log(self.form.loss(theta, self.log_n, self.log_s))
@@ -173,14 +176,18 @@ def fit_joint_law(
         delta: where the Huber loss of log residuals turns straight; np.inf is least squares.
 
     Raises:
-        AnalysisError: for an unknown form, values that are not finite and positive, fewer points than parameters plus
-            one, or a resource with a single value.
+        AnalysisError: for an unknown form, values that are not finite and positive, fewer distinct (n, s) than
+            parameters plus one, a resource with a single value, or losses that fall with neither resource.
     """
+    check_bootstrap(bootstrap)
+    if not delta > 0:
+        raise AnalysisError(f"delta={delta}; it must be above 0, and np.inf is least squares")
     n, s, loss = checked_joint(n, s, loss, form)
     problem = JointProblem.of(n, s, loss, form, delta)
     theta = problem.search()
     residual = problem.residual(theta)
-    fitted = np.exp(problem.log_loss + residual)
+    _check_decay(problem, residual)
+    fitted = loss * np.exp(residual)
     plain = {name: float(value) for name, value in problem.values(theta).items()}
     draws = _replicates(problem, theta, residual, bootstrap, seed)
     ci = {name: tuple(float(end[()]) for end in quantiles(values, 0.95)) for name, values in draws.items()}
@@ -193,7 +200,7 @@ def fit_joint_law(
         num_points=len(loss),
         n_range=(float(n.min()), float(n.max())),
         s_range=(float(s.min()), float(s.max())),
-        warning=_warning(problem.form, theta, len(loss)),
+        warning=_warning(problem, theta),
         draws=draws,
     )
 
@@ -202,17 +209,18 @@ def checked_joint(n: ArrayLike, s: ArrayLike, loss: ArrayLike, form: str) -> tup
     """The points as sorted float arrays; raises AnalysisError for what fit_joint_law refuses."""
     if form not in FORMS:
         raise AnalysisError(f"form={form!r} is unknown; choose one of {', '.join(FORMS)}")
-    columns = {name: np.asarray(v, dtype=float).ravel() for name, v in (("n", n), ("s", s), ("loss", loss))}
-    if len({len(values) for values in columns.values()}) > 1:
-        sizes = ", ".join(f"{len(values)} of {name}" for name, values in columns.items())
-        raise AnalysisError(f"{sizes}: each point needs all three")
-    for name, values in columns.items():
-        bad = ~(np.isfinite(values) & (values > 0))
-        if bad.any():
-            raise AnalysisError(f"{name}[{bad.argmax()}] is {values[bad.argmax()]}; a law needs finite values above 0")
+    sizes = [f"{np.size(values)} of {name}" for name, values in (("n", n), ("s", s), ("loss", loss))]
+    if len({np.size(values) for values in (n, s, loss)}) > 1:
+        raise AnalysisError(f"{', '.join(sizes)}: each point needs all three")
+    columns = dict(zip(("n", "s", "loss"), positive_floats(n=n, s=s, loss=loss), strict=True))
     needed = len(FORMS[form].parameters) + 1
     if len(columns["loss"]) < needed:
         raise AnalysisError(f"{len(columns['loss'])} points; the {form} law needs at least {needed}")
+    distinct = len(np.unique(np.column_stack([columns["n"], columns["s"]]), axis=0))
+    if distinct < needed:
+        raise AnalysisError(
+            f"{distinct} distinct (n, s); the {form} law needs at least {needed}, however often repeated"
+        )
     for name in ("n", "s"):
         if len(np.unique(columns[name])) < 2:
             raise AnalysisError(f"every point has {name} = {columns[name][0]:g}; a joint law needs both to vary")
@@ -250,11 +258,24 @@ def smoothed_choice(values: NDArray, size: tuple[int, int], rng: np.random.Gener
     return drawn / np.sqrt(1 + (width / deviation) ** 2)
 
 
-def _warning(form: Form, theta: NDArray, points: int) -> str | None:
-    found = []
+def _check_decay(problem: JointProblem, residual: NDArray) -> None:
+    """Raises AnalysisError if no law of this form describes the losses better than one number for all."""
+    law = huber(residual, problem.delta).sum()
+    constants = (huber(problem.log_loss - level, problem.delta).sum() for level in (0.0, np.median(problem.log_loss)))
+    if np.ptp(problem.log_loss) < NOTHING or law >= (1 - 1e-3) * min(constants):
+        raise AnalysisError("the losses fall with neither n nor s: no law fits better than a constant")
+
+
+def _warning(problem: JointProblem, theta: NDArray) -> str | None:
+    found, points = [], len(problem.log_loss)
     if points < 2 * len(theta):
         found.append(f"{points} points for {len(theta)} parameters: R² says little")
-    for name, value, (low, high) in zip(form.parameters, theta, form.bounds, strict=True):
-        if value <= low + 1e-6 or value >= high - 1e-6:
+    for name, values in (("n", problem.log_n), ("s", problem.log_s)):
+        if len(np.unique(values)) == 2 and "E" in problem.form.parameters:
+            found.append(f"{name} has two values: floor and exponent over {name} are not determined apart")
+    for name, value, (low, high) in zip(problem.form.parameters, theta, problem.form.bounds, strict=True):
+        if name in ("E", "A", "B") and value < np.log(NOTHING):
+            found.append(f"{name} is zero: the points show no such term")
+        elif value <= low + 1e-6 or value >= high - 1e-6:
             found.append(f"{name} is at its bound: the points do not determine it")
     return "; ".join(found) or None

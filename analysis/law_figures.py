@@ -96,16 +96,17 @@ def plot_frontier(
         raise AnalysisError(f"{len(frontier)} budget; a line needs two or more")
     with style.sizes(ax):
         ax = ax or style.new_axes(style.COLUMN_WIDTH, 2.4)
+        blue = style.SKY_BLUE if style.is_dark() else style.BLUE
         budget, beyond = frontier["budget"].to_numpy(), frontier["beyond"].to_numpy(dtype=bool)
         values = frontier[resource].to_numpy()
         band = frontier[[f"{resource}_low", f"{resource}_high"]].to_numpy()
         if np.isfinite(band).any():
-            ax.fill_between(budget, *band.T, color=style.BLUE, alpha=0.18, linewidth=0, label="95 % interval")
+            ax.fill_between(budget, *band.T, color=blue, alpha=0.18, linewidth=0, label="95 % interval")
         near = ~beyond
         near_or_next = near | np.append(near[1:], False) | np.append(False, near[:-1])
-        ax.plot(budget, np.where(near, values, np.nan), color=style.BLUE, linewidth=1.6, label="fitted range")
+        ax.plot(budget, np.where(near, values, np.nan), color=blue, linewidth=1.6, label="fitted range")
         far = np.where(beyond | (near_or_next & ~_interior(near)), values, np.nan)
-        ax.plot(budget, far, "--", color=style.BLUE, linewidth=1.6, label="beyond it")
+        ax.plot(budget, far, "--", color=blue, linewidth=1.6, label="beyond it")
         ax.set_xscale("log")
         if resource != "loss":
             ax.set_yscale("log")

@@ -17,7 +17,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from analysis.bootstrap import law_replicates, normal_quantiles, quantiles
 from analysis.errors import AnalysisError
-from analysis.fit_checks import check_floor, checked_points, law_warnings, split_holdout
+from analysis.fit_checks import (
+    check_bootstrap,
+    check_floor,
+    check_level,
+    checked_points,
+    law_warnings,
+    positive_floats,
+    split_holdout,
+)
 from analysis.law_text import law_html, law_text
 from analysis.variable_projection import fit_laws
 
@@ -59,8 +67,9 @@ class PowerLawFit:
         """y at x > 0, of the shape of x; with `interval` (0.95) the triple y, low, high: where the law lies.
 
         Raises:
-            AnalysisError: if an interval is asked of a fit without a bootstrap.
+            AnalysisError: for an x that is not above 0, or an interval asked of a fit without a bootstrap.
         """
+        positive_floats(x=x)
         x = np.asarray(x, dtype=float)
         y = self.coefficient * x**-self.exponent + self.floor
         return y if interval is None else (y, *self._bounds(x, interval, noise_scale=0.0))
@@ -111,8 +120,7 @@ class PowerLawFit:
         return law_html(self)
 
     def _bounds(self, x: NDArray, level: float, noise_scale: float) -> tuple[NDArray, NDArray]:
-        if not 0 < level < 1:
-            raise AnalysisError(f"interval={level}; it is a probability between 0 and 1, such as 0.95")
+        check_level(level)
         if not len(self.draws):
             raise AnalysisError("this law has no bootstrap replicates, so no interval; fit it with bootstrap=1000")
         coefficient, exponent, floor, noise = self.draws.T[(..., *([None] * x.ndim))]
@@ -148,8 +156,9 @@ def fit_power_law(
 
     Raises:
         AnalysisError: if lengths differ, a value is not finite and positive, fewer distinct x are left than the law has
-            parameters, or y does not fall with x (no law is better than a constant).
+            parameters, bootstrap is neither 0 nor at least 20, or y does not fall with x (a constant is as good).
     """
+    check_bootstrap(bootstrap)
     order = np.argsort(np.ravel(x), kind="stable")
     x, y, weights = checked_points(x, y, weights)
     floor = check_floor(floor, y)

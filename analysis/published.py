@@ -1,4 +1,4 @@
-"""What others published: the paper's two laws and the points behind them, and the joint laws of language models.
+"""What the paper published: its two laws and the points behind them.
 
 What the paper's points can tell: the free fit over N gives the published law, with an exponent between 0.05 and 0.91.
 The published law over S is a straight line through log(L - 0.36) against log S. Least squares on the loss with the same
@@ -17,7 +17,7 @@ import pandas as pd
 class PublishedLaw:
     """L(x) = coefficient · (x / unit)^-exponent + floor.
 
-    Fitted to num_points over the closed interval x_range; the point at x = held_out was left out.
+    Fitted to num_points over the closed interval x_range; the point at x = held_out, if any, was left out.
     """
 
     coefficient: float
@@ -25,7 +25,7 @@ class PublishedLaw:
     floor: float
     unit: float
     num_points: int
-    held_out: float
+    held_out: float | None
     x_range: tuple[float, float]
 
 
@@ -53,19 +53,3 @@ def paper_points(axis: str) -> pd.DataFrame:
     """The envelope of the paper's Figure 1 over an axis: `x`, `loss`, `held_out`, x rising; tokens one by one."""
     x, loss = _FIGURE_1[axis]
     return pd.DataFrame({"x": x, "loss": loss, "held_out": [False] * (len(x) - 1) + [True]})
-
-
-@dataclass(frozen=True)
-class PublishedJointLaw:
-    """L(N, S) = E + A/N^alpha + B/S^beta; N in parameters and S in tokens, both one by one."""
-
-    E: float
-    A: float
-    B: float
-    alpha: float
-    beta: float
-    source: str
-
-
-CHINCHILLA = PublishedJointLaw(1.69, 406.4, 410.7, 0.34, 0.28, "Hoffmann et al. 2022, arXiv 2203.15556, approach 3")
-CHINCHILLA_REFIT = PublishedJointLaw(1.8172, 482.01, 2085.43, 0.3478, 0.3658, "Besiroglu et al. 2024, arXiv 2404.10102")

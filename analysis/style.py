@@ -8,8 +8,11 @@ from typing import Literal
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import to_rgb
+from matplotlib.colors import BoundaryNorm, ListedColormap, to_rgb
 from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, NullLocator
+
+from analysis.units import count
 
 Theme = Literal["light", "dark"]
 COLUMN_WIDTH = 3.5  # inches, one column of a two-column paper
@@ -71,6 +74,25 @@ def is_dark() -> bool:
 def level_colours(number: int) -> np.ndarray:
     """`number` steps of viridis, without the end that vanishes in the background; float (number, 4)."""
     return mpl.colormaps["viridis"](np.linspace(0.35, 1.0, number) if is_dark() else np.linspace(0.0, 0.88, number))
+
+
+def count_ticks(ax: Axes, axis: str, values: np.ndarray) -> None:
+    """Ticks at the grid's own values (every second one if there are many)."""
+    ax.xaxis.set_major_locator(FixedLocator(values[:: 1 + (len(values) - 1) // 8]))
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.xaxis.set_major_formatter(lambda value, _: count(axis, value))
+
+
+def level_bar(ax: Axes, colours: np.ndarray, labels: list[str], title: str) -> None:
+    """A bar of discrete colours, one per line of the grid, with their values."""
+    norm = BoundaryNorm(np.arange(len(labels) + 1) - 0.5, len(labels))
+    mappable = mpl.cm.ScalarMappable(norm, ListedColormap(colours))
+    bar = ax.figure.colorbar(mappable, ax=ax, fraction=0.05, pad=0.03, ticks=range(len(labels)))
+    bar.ax.set_yticklabels(labels)
+    bar.ax.minorticks_off()
+    bar.ax.tick_params(length=0)
+    bar.ax.set_title(title, fontsize="medium")
+    bar.outline.set_visible(False)
 
 
 def ink_on(colour: tuple[float, ...]) -> str:

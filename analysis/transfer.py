@@ -36,6 +36,7 @@ COLUMNS = (
     "higher_is_better",
     "num_rows",
 )
+INTERVALS = ("lower", "upper", "lift_lower", "lift_upper")
 REFERENCE = "label_history"
 BASELINES = (REFERENCE, "entity_mean", "constant")
 TRAINED = ("zero-shot", "fine-tuned")
@@ -68,6 +69,7 @@ def check_transfer(table: pd.DataFrame, where: str = "transfer table") -> None:
         ("value", "iuf", "numbers"),
         ("num_rows", "iu", "integers"),
         ("higher_is_better", "b", "true or false"),
+        *((name, "iuf", "numbers") for name in INTERVALS if name in table),
     ):
         if table[name].dtype.kind not in kind:
             raise AnalysisError(f"{where}: column {name!r} must hold {wanted}, not {table[name].dtype}")
@@ -115,6 +117,75 @@ def compare_models(table: pd.DataFrame, split: str = "test") -> pd.DataFrame:
     signed = wide[models].mul(sign, axis=0).fillna(-np.inf)
     wide["best"] = [None if row.max() == -np.inf else row.idxmax() for _, row in signed.iterrows()]
     return wide.reset_index()
+
+
+def score_intervals(table: pd.DataFrame, split: str = "test") -> pd.DataFrame:
+    """95 % intervals of the scores of a split and of their lift over label history.
+
+    Returns:
+        Columns INTERVALS, index dataset, task, protocol, metric, model. NaN where none was recorded, and where a model
+        has several seeds: the interval of one is not that of their mean.
+    """
+    check_transfer(table)
+    rows = table[table["split"] == split]
+    rows = rows.reindex(columns=[*rows.columns, *(name for name in INTERVALS if name not in rows)])
+    groups = rows.groupby(["dataset", "task", "protocol", "metric", "model"], sort=False)[list(INTERVALS)]
+    found = groups.first()
+    found[groups.size() > 1] = np.nan
+    return found
+
+
+def mean_lifts(
+    scores: pd.DataFrame, metric: str = "auroc", *, model: str = "zero-shot", split: str = "test"
+) -> pd.DataFrame:
+    """Lift over label history of each checkpoint of a grid, in mean over tasks and seeds.
+
+    Args:
+        scores: rows as in the module's table, of any number of checkpoints (num_databases, tokens, seed); label history
+            needs no checkpoint, and may be there once or with every one.
+
+    Returns:
+        One row per checkpoint, N and then S rising: num_databases, tokens, lift (positive = better), low, high (95 %
+        interval, tasks taken as independent, NaN where the rows have none), num_tasks. NaN where a checkpoint lacks the
+        score of a task that others have.
+
+    Raises:
+        AnalysisError: if there is no such score, no label history beside it, or no checkpoint is named.
+    """
+    rows = _checkpoint_lifts(scores, metric, model, split)
+    tasks = ["dataset", "task", "protocol"]
+    # Seeds are scored on the same rows, so their sampling errors are one error: widths average, they do not shrink.
+    groups = rows.groupby(["num_databases", "tokens", *tasks])[["lift", "below", "above"]]
+    by_task = groups.agg(lambda values: values.mean(skipna=False)).unstack(tasks)
+    num_tasks = by_task["lift"].shape[1]
+    mean = by_task["lift"].mean(axis=1, skipna=False)
+    below, above = (np.sqrt((by_task[side] ** 2).sum(axis=1, skipna=False)) / num_tasks for side in ("below", "above"))
+    found = pd.DataFrame({"lift": mean, "low": mean - below, "high": mean + above, "num_tasks": num_tasks})
+    return found.reset_index().astype({"num_databases": int, "tokens": int})
+
+
+def lift_metrics(scores: pd.DataFrame, model: str = "zero-shot") -> list[str]:
+    """Which of AUROC and R² a table scores the model with."""
+    return [metric for metric in PERCENT_METRICS if metric in set(scores.loc[scores["model"] == model, "metric"])]
+
+
+def _checkpoint_lifts(scores: pd.DataFrame, metric: str, model: str, split: str) -> pd.DataFrame:
+    """Rows of a model's checkpoints with their lift, and how far its interval reaches below and above."""
+    check_transfer(scores)
+    for name in ("num_databases", "tokens"):
+        if name not in scores:
+            raise AnalysisError(f"transfer table: no column {name!r}, so its checkpoints cannot be told apart")
+    task = ["dataset", "task", "protocol"]
+    rows = scores[(scores["split"] == split) & (scores["metric"] == metric)]
+    reference = rows[rows["model"] == REFERENCE].groupby(task, sort=False)["value"].first()
+    rows = rows[(rows["model"] == model) & rows["num_databases"].notna() & rows["tokens"].notna()]
+    if rows.empty or reference.empty:
+        missing = model if rows.empty else REFERENCE
+        raise AnalysisError(f"transfer table: no {metric} of {missing!r} on {split!r} rows")
+    rows = rows.join(reference.rename("reference"), on=task)
+    rows = rows.reindex(columns=[*rows.columns, *(name for name in INTERVALS if name not in rows)])
+    lift = np.where(rows["higher_is_better"], 1.0, -1.0) * (rows["value"] - rows["reference"])
+    return rows.assign(lift=lift, below=lift - rows["lift_lower"], above=rows["lift_upper"] - lift)
 
 
 def ordered_models(names: pd.Index | list[str]) -> list[str]:

@@ -7,11 +7,14 @@ seed's time (section 6 of the paper's facts); a label never sees itself.
 
 An autocomplete task has one label per entity, so its history is that of the rows which share a parent row; the
 foreign key, like k, is chosen on validation.
+
+Of a multiclass task, all three are shares: of each class among the labels in question. The class with the largest share
+is the majority.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -28,7 +31,7 @@ class LabelPool:
 
     group: np.ndarray  # int64 (labels,), -1 where the row has no such parent
     time: np.ndarray  # int64 (labels,), seconds
-    value: np.ndarray  # float64 (labels,), NaN where hidden
+    value: np.ndarray  # float64 (labels,), NaN where hidden; a multiclass task's position of the class
     split: np.ndarray  # int8 (labels,), index into SPLITS
 
 
@@ -83,18 +86,35 @@ def history_mean(
     return (total[end] - total[start] + prior) / (end - start + 1)
 
 
+def class_history(
+    pool: LabelPool, split: int, last_k: int | None, protocol: str, timedelta_s: int, prior: np.ndarray
+) -> np.ndarray:
+    """`history_mean` of being each class; float64 (seeds of the split, classes), `prior` of shape (classes,)."""
+    known = ~np.isnan(pool.value)
+    shares = []
+    for k, share in enumerate(prior):
+        of_class = replace(pool, value=np.where(known, pool.value == k, np.nan))
+        shares.append(history_mean(of_class, split, last_k, protocol, timedelta_s, float(share)))
+    return np.stack(shares, axis=1)
+
+
 def baseline_predictions(store: Store, task: str, protocol: str) -> dict[str, dict[str, np.ndarray]]:
-    """{baseline: {"val" | "test": predictions in the task's row order}} for constant, entity_mean and label_history."""
+    """{baseline: {"val" | "test": predictions in the task's row order}} for constant, entity_mean and label_history.
+
+    Of a multiclass task each prediction is (rows, classes).
+    """
     info = store.tasks[task]
     train = store.task_targets(task, "train")
-    prior = float(np.nanmean(train))
+    classes = np.arange(len(info.classes))
+    prior = (train[~np.isnan(train), None] == classes).mean(0) if info.classes else float(np.nanmean(train))
+    history = class_history if info.classes else history_mean
     select = task_metrics(info.task_type, float(np.nanstd(train, ddof=1)))[0]
     val_target = store.task_targets(task, "val")
     known = ~np.isnan(val_target)
     pools = entity_pools(store, task)
 
     def predict(pool: LabelPool, last_k: int | None) -> dict[str, np.ndarray]:
-        return {s: history_mean(pool, SPLITS.index(s), last_k, protocol, info.timedelta_s, prior) for s in SPLITS[1:]}
+        return {s: history(pool, SPLITS.index(s), last_k, protocol, info.timedelta_s, prior) for s in SPLITS[1:]}
 
     def best_on_validation(lengths: tuple[int | None, ...]) -> dict[str, np.ndarray] | None:
         best, best_score = None, float("nan")
@@ -106,7 +126,7 @@ def baseline_predictions(store: Store, task: str, protocol: str) -> dict[str, di
                     best, best_score = candidate, value
         return best
 
-    constant = {s: np.full(len(store.task_rows(task, s)), prior) for s in SPLITS[1:]}
+    constant = {s: np.repeat([prior], len(store.task_rows(task, s)), axis=0) for s in SPLITS[1:]}
     return {
         "constant": constant,
         "entity_mean": best_on_validation((None,)) or constant,

@@ -68,7 +68,10 @@ def _scores(
 ) -> dict[str, np.ndarray]:
     """The metrics of `rfm.metrics.task_metrics` of weighted rows, float64 (replicates,) each."""
     if task_type == "binary_classification":
-        return {"auroc": 100.0 * _auroc(target, prediction, weights)}
+        average_precision = _average_precision(target, prediction, weights)
+        return {"auroc": 100.0 * _auroc(target, prediction, weights), "average_precision": 100.0 * average_precision}
+    if task_type == "multiclass_classification":
+        return _class_scores(target, prediction, weights)
     total = weights.sum(1)
     residual = weights @ (target - prediction) ** 2
     mean = weights @ target / total
@@ -89,6 +92,38 @@ def _auroc(target: np.ndarray, prediction: np.ndarray, weights: np.ndarray) -> n
     pairs = positive.sum(1) * negative.sum(1)
     with np.errstate(invalid="ignore"):
         return np.where(pairs > 0, (positive * (below + 0.5 * negative)).sum(1) / pairs, np.nan)
+
+
+def _average_precision(target: np.ndarray, prediction: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Precision at each threshold, weighted by the positives that it adds; NaN without a positive."""
+    order = np.argsort(-prediction, kind="stable")
+    first = np.flatnonzero(np.r_[True, np.diff(prediction[order]) < 0])  # of each group of equal predictions
+    positive = np.add.reduceat((weights * target)[:, order], first, axis=1)
+    every = np.add.reduceat(weights[:, order], first, axis=1)
+    with np.errstate(invalid="ignore"):
+        precision = np.nan_to_num(np.cumsum(positive, axis=1) / np.cumsum(every, axis=1))
+        return (precision * positive).sum(1) / positive.sum(1)
+
+
+def _class_scores(target: np.ndarray, prediction: np.ndarray, weights: np.ndarray) -> dict[str, np.ndarray]:
+    """Accuracy, macro F1 and macro AUROC, the latter two over the classes that a replicate has."""
+    chosen = prediction.argmax(1)
+    f1, auroc = [], []
+    for k in np.unique([*target, *chosen]).astype(int):
+        is_class, is_chosen = (target == k).astype(float), (chosen == k).astype(float)
+        hits, total = weights @ (is_class * is_chosen), weights @ (is_class + is_chosen)
+        with np.errstate(invalid="ignore"):
+            f1.append(2.0 * hits / total)
+        auroc.append(_auroc(is_class, prediction[:, k], weights))
+    accuracy = weights @ (chosen == target) / weights.sum(1)
+    means = {"accuracy": accuracy, "macro_f1": _mean_of_known(f1), "macro_auroc": _mean_of_known(auroc)}
+    return {metric: 100.0 * values for metric, values in means.items()}
+
+
+def _mean_of_known(values: list[np.ndarray]) -> np.ndarray:
+    known = ~np.isnan(values)
+    with np.errstate(invalid="ignore"):
+        return np.nansum(values, axis=0) / known.sum(0)
 
 
 def _percentiles(values: np.ndarray) -> tuple[float, float]:

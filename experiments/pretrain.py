@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import hydra
+from filelock import FileLock
 from lightning.pytorch.callbacks import Callback
 from omegaconf import DictConfig, OmegaConf
 
 import plurel
 from experiments.errors import ExperimentError, user_errors
 from experiments.provenance import RunRecord
-from experiments.runtime import keep_memory, quiet_libraries, set_threads
+from experiments.runtime import keep_memory, process_rank, quiet_libraries, set_threads
 from experiments.training import RunLogs, train
 from rfm.checkpoint import save_checkpoint
 from rfm.datamodule import PretrainBatches, StepDataModule
@@ -53,7 +54,8 @@ def pretrain(
         keep: steps whose resumable checkpoints stay.
         callbacks: of Lightning's, such as a live curve.
     """
-    module = PretrainModule(model, OptimConfig(cfg.lr, cfg.weight_decay, tuple(cfg.betas)), schedule, seed=seed)
+    optim = OptimConfig(cfg.lr, cfg.weight_decay, tuple(cfg.betas), cfg.nonfinite)
+    module = PretrainModule(model, optim, schedule, seed=seed)
     batches = PretrainBatches(
         stores,
         texts,
@@ -98,7 +100,10 @@ def run(cfg: DictConfig, callbacks: Sequence[Callback] = ()) -> Path:
         key: tree[key] for key in ("prior", "model", "train", "schedule", "max_steps", "decay_frac", "seed", "corpus")
     }
     record = RunRecord(run_dir, facts, profile="pretrain", prior=cfg.prior.name, seed=cfg.seed, model=tree["model"])
-    with record.stage("stores"):
+    with (
+        record.stage("stores"),
+        FileLock(run_dir / "store.lock"),
+    ):  # one process builds, others find all there
         stores, texts = build_stores(folders[: cfg.corpus.num_databases], run_dir / "store", text_model=cfg.text_model)
     schedule = make_schedule(cfg.schedule, cfg.max_steps, max(1, round(cfg.decay_frac * cfg.max_steps)), cfg.train)
     logs = RunLogs.start(run_dir, cfg)
@@ -116,7 +121,8 @@ def run(cfg: DictConfig, callbacks: Sequence[Callback] = ()) -> Path:
             callbacks=callbacks,
         )
     logs.finish()
-    save_checkpoint(module.model, run_dir / "checkpoint")
+    if process_rank() == 0:
+        save_checkpoint(module.model, run_dir / "checkpoint")
     return run_dir / "checkpoint"
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.errors import ExperimentError
+from experiments.runtime import process_rank
 
 PACKAGES = ("torch", "lightning", "relbench", "numpy", "pandas", "numba", "sentence-transformers")
 
@@ -121,6 +122,8 @@ class RunRecord:
             ) from error
 
     def _write(self) -> None:
+        if process_rank() > 0:
+            return
         temporary = self.path.with_suffix(".tmp")
         temporary.write_text(json.dumps(self.data, indent=1))
         os.replace(temporary, self.path)

@@ -12,11 +12,13 @@ from omegaconf import DictConfig, ListConfig
 
 from analysis.envelope_bootstrap import fit_envelope
 from analysis.errors import AnalysisError
-from analysis.figures import plot_grid, plot_scaling, plot_transfer, save_figure
+from analysis.figures import plot_grid, plot_scaling, save_figure
 from analysis.power_law import PowerLawFit
-from analysis.report import write_report
-from analysis.report_compare import write_comparison
+from analysis.report import write_comparison, write_report
 from analysis.results import read_results
+from analysis.transfer import lift_metrics, read_transfer
+from analysis.transfer_figures import plot_lift, plot_transfer
+from experiments.data_card import write_data_card
 from experiments.errors import ExperimentError, user_errors
 
 AXES = ("num_databases", "tokens")
@@ -34,7 +36,7 @@ def fit_laws(results: pd.DataFrame) -> dict[str, PowerLawFit | str]:
 
 
 def make_report(run_dir: Path) -> Path:
-    """Writes results.parquet, fits.json, figures/ (PNG and SVG) and report.html of a run; returns the report.
+    """Writes results.parquet, fits.json, data_card.json, figures/ and report.html of a run; returns the report.
 
     Raises:
         ExperimentError: if the folder holds no finished cell.
@@ -56,7 +58,12 @@ def make_report(run_dir: Path) -> Path:
         save_figure(plot_scaling(results, fit, axis=axis).figure, figures / f"scaling_{axis}")
     save_figure(plot_grid(results).figure, figures / "grid")
     if (run_dir / "transfer.csv").exists():
-        save_figure(plot_transfer(pd.read_csv(run_dir / "transfer.csv")).figure, figures / "transfer")
+        save_figure(plot_transfer(read_transfer(run_dir / "transfer.csv")).figure, figures / "transfer")
+    if (run_dir / "transfer_grid.csv").exists():
+        grid_scores = read_transfer(run_dir / "transfer_grid.csv")
+        for metric, axis in ((metric, axis) for metric in lift_metrics(grid_scores) for axis in AXES):
+            save_figure(plot_lift(grid_scores, axis, metric).figure, figures / f"lift_{metric}_{axis}")
+    write_data_card(run_dir)
     return write_report(run_dir)
 
 

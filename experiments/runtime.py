@@ -19,6 +19,14 @@ def set_threads(threads: int | None) -> int:
     return number
 
 
+def process_rank() -> int:
+    """Number of this process among those that a launcher (torchrun, SLURM, Lightning) started for one run; 0 alone."""
+    for name in ("RANK", "SLURM_PROCID", "LOCAL_RANK"):
+        if name in os.environ:
+            return int(os.environ[name])
+    return 0
+
+
 def keep_memory() -> None:
     """Lets memory that one training step frees serve the next: glibc hands large blocks back to the system, and the
     page faults of taking them again were a tenth of a step on the CPU. Does nothing elsewhere.

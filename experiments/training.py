@@ -1,9 +1,24 @@
-"""One stretch of Lightning training that can be interrupted at any moment and continues where it stopped."""
+"""One stretch of Lightning training that can be interrupted at any moment and continues where it stopped.
+
+Data parallel: every process trains on a batch of its own, and gradients are averaged, so that P processes make the
+step of one with P times the batch, but for rounding: losses within 1e-5 and weights within a hundredth of an update, as
+tested (Adam divides by gradients that are almost zero). Every launcher needs train.devices, the processes of a machine,
+and train.num_nodes, the machines:
+
+    python -m experiments.pretrain ... train.devices=8                                        # Lightning's, one machine
+    torchrun --nproc-per-node=8 -m experiments.pretrain ... train.devices=8                   # one machine
+    torchrun --nnodes=2 --node-rank=R --nproc-per-node=8 --master-addr=HOST --master-port=29500 \\
+        -m experiments.pretrain ... train.devices=8 train.num_nodes=2                         # on each machine R
+    srun --nodes=2 --ntasks-per-node=8 python -m experiments.pretrain ... train.devices=8 train.num_nodes=2  # SLURM
+
+run.dir lies on a file system that all machines see. Called again, the same command continues.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +33,7 @@ from omegaconf import DictConfig, OmegaConf
 from tqdm.auto import tqdm
 
 from experiments.errors import ExperimentError
+from experiments.runtime import process_rank
 from rfm.module import DivergedError
 
 
@@ -63,8 +79,25 @@ def newest_checkpoint(directory: Path, upto: int) -> Path | None:
     )
 
 
+class SkippedSteps(Callback):
+    """Says which steps the module left out, and keeps the ids of their contexts as lines of `path`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *_: object) -> None:
+        while module.skipped:
+            error = module.skipped.pop(0)
+            with self.path.open("a") as file:
+                file.write(json.dumps({"message": str(error), "contexts": error.contexts}) + "\n")
+            tqdm.write(f"step skipped: {error}; all contexts of the batch: {self.path}", file=sys.stderr)
+
+
 class StepProgressBar(Callback):
-    """Optimizer steps, tokens per second, loss and time left; Lightning's bar knows no total of an endless loader."""
+    """Optimizer steps, tokens, tokens per second, loss, rate and time left.
+
+    Lightning's own bar knows no total of an endless loader.
+    """
 
     def __init__(self, every: int = 10) -> None:
         self.every = every
@@ -78,7 +111,7 @@ class StepProgressBar(Callback):
         step = trainer.global_step
         if step % self.every and step < trainer.max_steps:
             return
-        shown = {"loss": "train/loss", "tokens/s": "tokens_per_s", "tokens": "tokens"}
+        shown = {"loss": "train/loss", "tokens/s": "tokens_per_s", "tokens": "tokens", "lr": "lr"}
         metrics = trainer.callback_metrics
         self._bar.set_postfix({k: f"{metrics[v].item():.4g}" for k, v in shown.items() if v in metrics}, refresh=False)
         self._bar.update(step - self._bar.n)
@@ -105,7 +138,7 @@ class RunLogs:
     @classmethod
     def start(cls, run_dir: Path, cfg: DictConfig) -> RunLogs:
         """Opens the logs; cfg.logger.wandb is online, offline (files in run_dir/wandb, to sync later) or disabled."""
-        if cfg.logger.wandb == "disabled":
+        if cfg.logger.wandb == "disabled" or process_rank() > 0:
             return cls(run_dir, None)
         run_dir.mkdir(parents=True, exist_ok=True)
         run = wandb.init(
@@ -160,7 +193,8 @@ def train(
         callbacks: of the caller's, such as a live curve.
 
     Raises:
-        ExperimentError: if the loss is not finite (the batch's ids are in `directory`/diverged.json) or memory ran out.
+        ExperimentError: if memory ran out, or loss or gradient is not finite and train.nonfinite is "stop" (the batch's
+            ids are in `directory`/diverged.json).
     """
     resume = newest_checkpoint(directory, max_steps) or start
     first_step = 0 if resume is None else checkpoint_step(resume)
@@ -173,6 +207,7 @@ def train(
         max_steps=max_steps,
         accelerator=cfg.accelerator,
         devices=cfg.devices,
+        num_nodes=cfg.num_nodes,
         precision=cfg.precision,
         gradient_clip_val=cfg.gradient_clip,
         accumulate_grad_batches=cfg.accumulate,
@@ -181,6 +216,7 @@ def train(
         callbacks=[
             StepCheckpoints(directory, [*keep, max_steps], cfg.checkpoint_every),
             StepProgressBar(),
+            SkippedSteps(_of_process(directory / "skipped.jsonl")),
             *callbacks,
         ],
         enable_checkpointing=False,
@@ -188,10 +224,16 @@ def train(
         enable_model_summary=False,
         num_sanity_val_steps=0,
     )
+    directory.mkdir(parents=True, exist_ok=True)
     with _explained(cfg, directory):
         trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
     if trainer.global_step < max_steps:
         raise KeyboardInterrupt  # Lightning ends quietly when interrupted
+
+
+def _of_process(path: Path) -> Path:
+    """The path, with the number of this process in its name if it is not the first."""
+    return path.with_stem(f"{path.stem}-{process_rank()}") if process_rank() else path
 
 
 @contextmanager
@@ -200,8 +242,7 @@ def _explained(cfg: DictConfig, directory: Path) -> Iterator[None]:
     try:
         yield
     except DivergedError as error:
-        directory.mkdir(parents=True, exist_ok=True)
-        path = directory / "diverged.json"
+        path = _of_process(directory / "diverged.json")
         path.write_text(json.dumps(error.contexts, indent=1))
         raise ExperimentError(f"{error}; all contexts of the batch: {path}") from error
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:

@@ -18,6 +18,7 @@ from experiments.errors import ExperimentError, user_errors
 from experiments.finetune import finetune
 from experiments.intervals import bootstrap_intervals
 from experiments.nycflights import build_nycflights
+from experiments.predictions import save_predictions
 from experiments.runtime import keep_memory, set_threads
 from rfm.checkpoint import load_checkpoint
 from rfm.metrics import score, task_metrics
@@ -89,11 +90,13 @@ def transfer_table(
     train_cfg: DictConfig,
     finetune_steps: int = 0,
     finetune_lr: float = 0.0,
+    predictions_dir: Path | None = None,
     **facts: object,
 ) -> pd.DataFrame:
     """Baselines, zero-shot and (if `finetune_steps`) fine-tuned scores of every task; one tidy row a number.
 
-    `facts` are columns that say where the model comes from (num_databases, tokens, seed).
+    `facts` are columns that say where the model comes from (num_databases, tokens, seed). The predictions themselves go
+    to `predictions_dir`, if one is given.
     """
     rows: list[dict] = []
     contexts = how.options()
@@ -105,6 +108,8 @@ def transfer_table(
                 copy.deepcopy(model), store, texts, task, how, train_cfg, steps=finetune_steps, lr=finetune_lr
             )
             predictions["fine-tuned"] = {s: predict_task(tuned, store, texts, task, s, **contexts) for s in EVAL_SPLITS}
+        if predictions_dir is not None:
+            save_predictions(predictions_dir, store, task, predictions)
         rows += score_rows(store, task, predictions, protocol=how.protocol, policy=how.policy, **facts)
     return pd.DataFrame(rows)
 
@@ -114,7 +119,9 @@ def print_table(table: pd.DataFrame) -> None:
     models = ["constant", "entity_mean", "label_history", "zero-shot", "fine-tuned"]
     wide = table.pivot_table(index=["dataset", "task", "metric", "split"], columns="model", values="value", sort=False)
     print(wide[[m for m in models if m in wide]].round(2).to_string())
-    first = table["metric"].isin(("auroc", "r2")) & (table["split"] == "test") & table["model"].isin(models[3:])
+    first = (
+        table["metric"].isin(("auroc", "r2", "accuracy")) & (table["split"] == "test") & table["model"].isin(models[3:])
+    )
     lifts = table[first]
     if len(lifts):
         print("\nLift over label history on test rows, 95 % of the bootstrap over rows")
@@ -141,6 +148,7 @@ def main(cfg: DictConfig) -> None:
             train_cfg=cfg.train,
             finetune_steps=cfg.finetune_steps,
             finetune_lr=cfg.finetune_lr,
+            predictions_dir=None if cfg.output is None else Path(cfg.output).with_suffix(".predictions"),
         )
         print(f"protocol {cfg.protocol}, contexts {cfg.policy} of {cfg.train.ctx_len} cells; AUROC and R² in percent")
         print_table(table)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
@@ -69,6 +69,18 @@ class Choices:
         if self.is_integer:
             return low + int(rng.random() * (high - low + 1))
         return low + rng.random() * (high - low)
+
+    def draws(
+        self, shape: int | tuple[int, ...], rng: np.random.Generator, numbers: Mapping[Any, int] | None = None
+    ) -> np.ndarray:
+        """Independent values of a shape; options of a set may stand for `numbers`."""
+        if self.kind == "set":
+            options = np.array([option if numbers is None else numbers[option] for option in self.value])
+            return options[(rng.random(shape) * len(options)).astype(np.int64)]
+        low, high = self.value
+        if self.is_integer:
+            return low + (rng.random(shape) * (high - low + 1)).astype(np.int64)
+        return low + rng.random(shape) * (high - low)
 
     def draw_reciprocal(self, rng: np.random.Generator) -> int:
         """One whole number k of a range, with probability proportional to 1 / k."""

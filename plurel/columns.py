@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from scipy.stats import rankdata
 
 from plurel.date_features import to_dates
 from plurel.words import SCALES, words
@@ -21,7 +20,9 @@ Array = np.ndarray
 
 
 def _ranks(x: Array) -> Array:
-    return rankdata(x, method="ordinal") / (len(x) + 1)
+    ranks = np.empty(len(x))
+    ranks[np.argsort(x, kind="stable")] = np.arange(1, len(x) + 1)
+    return ranks / (len(x) + 1)
 
 
 TRANSFORMS: dict[str, Callable[[Array], Array]] = {

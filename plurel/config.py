@@ -105,7 +105,7 @@ class SCMParams(_Params):
         cat_label_permute_prob_choices, cat_label_reverse_prob_choices: of the classes of type_lazy.
         edge_knots: an edge is evaluated at that many quantiles of its parent and interpolated linearly between them;
             0: exactly, at every value.
-        propagate_batch_size: rows evaluated together; the last digits depend on it, as matrix products round.
+        propagate_batch_size: rows evaluated together; the values do not depend on it.
     """
 
     scm_layout_choices: Choices = _set(
@@ -152,8 +152,8 @@ class SCMParams(_Params):
     propagation_mode_choices: Choices = _set("type_eager", "type_lazy")
     cat_label_permute_prob_choices: Choices = _range(0.3, 1.0)
     cat_label_reverse_prob_choices: Choices = _range(0.2, 0.8)
-    edge_knots: int = 128
-    propagate_batch_size: int = 512
+    edge_knots: int = 64
+    propagate_batch_size: int = 256
 
 
 @dataclass(frozen=True)
@@ -206,7 +206,7 @@ class DiversityParams(_Params):
         date_prob, ordinal_prob: per number column, one after the other, that it holds dates that are not the row's
             time, or ordered words such as low and high.
         composite_prob: per node with parents in a causal model, that its values come from them by another mechanism
-            than perceptrons; see plurel.mechanisms.
+            than perceptrons; see plurel.composite.
         mechanism_choices: interaction, threshold, decision_tree or periodic.
     """
 

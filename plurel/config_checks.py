@@ -15,11 +15,11 @@ from plurel.aggregate import AGGREGATIONS
 from plurel.child_aggregates import AGGREGATES
 from plurel.choices import Choices
 from plurel.columns import TRANSFORMS
+from plurel.composite import MECHANISMS
 from plurel.dag import EDGE_WEIGHTS, LAYOUTS
 from plurel.event_times import ARRIVALS
 from plurel.hidden_state import HIDDEN_STATES
 from plurel.initialisers import INITIALISERS
-from plurel.mechanisms import MECHANISMS
 from plurel.sources import SOURCES
 
 if TYPE_CHECKING:

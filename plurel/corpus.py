@@ -7,8 +7,10 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from importlib import metadata
 from multiprocessing import get_context
 from pathlib import Path
@@ -53,8 +55,9 @@ def generate_corpus(
     folders = {seed: path / f"{config.name}-{seed}" for seed in seeds}
     _record(path, config, seeds)
     todo = [seed for seed in seeds if damage(folders[seed], identity(config, seed)) is not None]
+    made = _make_all(todo, folders, config, workers)  # before the progress bar, which starts a thread
     with tqdm(total=len(seeds), initial=len(seeds) - len(todo), desc=path.name, unit="db", disable=not progress) as bar:
-        for _ in _make_all(todo, folders, config, workers):
+        for _ in made:
             bar.update()
     return list(folders.values())
 
@@ -79,19 +82,27 @@ def load_corpus(path: str | Path) -> list[Path]:
 
 
 def _make_all(todo: Sequence[int], folders: dict[int, Path], config: Config, workers: int) -> Iterator[None]:
-    """Yields once for each database made."""
+    """Starts the workers, and yields once for each database made."""
     if workers == 1 or len(todo) < 2:
-        for seed in todo:
-            yield _make(seed, folders[seed], config)
-        return
-    # spawned, not forked: the caller may run threads
-    pool = ProcessPoolExecutor(min(workers, len(todo)), mp_context=get_context("spawn"))
+        return (_make(seed, folders[seed], config) for seed in todo)
+    pool = ProcessPoolExecutor(min(workers, len(todo)), mp_context=get_context(_start_method()))
+    return _results(pool, [pool.submit(_make, seed, folders[seed], config) for seed in todo])
+
+
+def _results(pool: ProcessPoolExecutor, futures: Sequence[Future]) -> Iterator[None]:
     try:
-        futures = [pool.submit(_make, seed, folders[seed], config) for seed in todo]
         for future in as_completed(futures):
             yield future.result()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _start_method() -> str:
+    """A forked worker has all imports at once, a spawned one takes seconds; but a fork beside threads may hang.
+
+    macOS runs threads of its own.
+    """
+    return "fork" if sys.platform == "linux" and threading.active_count() == 1 else "spawn"
 
 
 def _make(seed: int, folder: Path, config: Config) -> None:

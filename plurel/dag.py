@@ -6,12 +6,11 @@ edges are read both ways (BarabasiAlbert: before it drops edges).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 import networkx as nx
 import numpy as np
-from scipy.special import expit
 
 if TYPE_CHECKING:
     from plurel.config import DAGParams
@@ -32,17 +31,38 @@ def _seed(rng: np.random.Generator) -> int:
     return int(rng.integers(2**31))
 
 
-def _upward(graph: nx.Graph, rng: np.random.Generator) -> Edges:
-    """Edges of a graph, joined to one component if need be, from the smaller to the larger node."""
-    components = [sorted(c) for c in nx.connected_components(graph)]
-    joints = [(int(rng.choice(a)), int(rng.choice(b))) for a, b in zip(components, components[1:], strict=False)]
-    return [(min(e), max(e)) for e in [*graph.edges, *joints]]
+def _upward(num_nodes: int, edges: Iterable[tuple[int, int]], rng: np.random.Generator) -> Edges:
+    """Edges between any two nodes, joined to one component if need be, from the smaller to the larger node."""
+    upward = [(a, b) if a < b else (b, a) for a, b in edges]
+    components = list(_components(num_nodes, upward).values())
+    for one, other in zip(components, components[1:], strict=False):
+        a, b = one[int(rng.integers(len(one)))], other[int(rng.integers(len(other)))]
+        upward.append((min(a, b), max(a, b)))
+    return upward
+
+
+def _components(num_nodes: int, edges: Edges) -> dict[int, list[int]]:
+    """The nodes of each connected component, by its smallest one."""
+    parent = list(range(num_nodes))
+
+    def smallest(node: int) -> int:
+        while parent[node] != node:
+            parent[node] = node = parent[parent[node]]
+        return node
+
+    for a, b in edges:
+        low, high = sorted((smallest(a), smallest(b)))
+        parent[high] = low
+    components: dict[int, list[int]] = {}
+    for node in range(num_nodes):
+        components.setdefault(smallest(node), []).append(node)
+    return components
 
 
 def erdos_renyi(num_nodes: int, params: DAGParams, rng: np.random.Generator) -> Edges:
     """Every ordered pair is drawn with one probability; a drawn pair points upwards, so p(i -> j) is 1 - (1 - p)²."""
-    directed = nx.gnp_random_graph(num_nodes, params.er_p_choices.draw(rng), seed=_seed(rng), directed=True)
-    return _upward(directed.to_undirected(), rng)
+    drawn = rng.random((num_nodes, num_nodes)) < params.er_p_choices.draw(rng)
+    return _upward(num_nodes, np.argwhere(np.triu(drawn | drawn.T, 1)).tolist(), rng)
 
 
 def barabasi_albert(num_nodes: int, params: DAGParams, rng: np.random.Generator) -> Edges:
@@ -53,7 +73,7 @@ def barabasi_albert(num_nodes: int, params: DAGParams, rng: np.random.Generator)
     edges_per_node = min(params.ba_m, num_nodes - 1)
     undirected = nx.barabasi_albert_graph(num_nodes, edges_per_node, seed=_seed(rng))
     label = rng.permutation(num_nodes)
-    graph = nx.DiGraph([(int(label[a]), int(label[b])) for a, b in _upward(undirected, rng)])
+    graph = nx.DiGraph([(int(label[a]), int(label[b])) for a, b in _upward(num_nodes, undirected.edges, rng)])
     for sink in [n for n in sorted(graph) if graph.out_degree(n) == 0]:
         parents = sorted(graph.predecessors(sink))
         if len(parents) > 1 and rng.random() < params.ba_sink_edge_dropout:
@@ -70,7 +90,7 @@ def watts_strogatz(num_nodes: int, params: DAGParams, rng: np.random.Generator) 
     """A rewired ring, upwards."""
     neighbours = min(params.ws_k_choices.draw(rng), num_nodes - num_nodes % 2)
     ring = nx.watts_strogatz_graph(num_nodes, max(2, neighbours), params.ws_rewire_p_choices.draw(rng), seed=_seed(rng))
-    return _upward(ring, rng)
+    return _upward(num_nodes, ring.edges, rng)
 
 
 def random_tree(num_nodes: int, params: DAGParams, rng: np.random.Generator) -> Edges:
@@ -97,18 +117,15 @@ def layered(num_nodes: int, params: DAGParams, rng: np.random.Generator) -> Edge
         for childless in np.flatnonzero(~keep.any(axis=1)):
             keep[childless, rng.integers(c - b)] = True
         edges += [(int(a + i), int(b + j)) for i, j in np.argwhere(keep)]
-    graph = nx.Graph(edges)
-    graph.add_nodes_from(range(num_nodes))
-    return _upward(graph, rng)
+    return _upward(num_nodes, edges, rng)
 
 
 def random_cauchy(num_nodes: int, params: DAGParams, rng: np.random.Generator) -> Edges:
     """An edge i -> j, i < j, with chance sigmoid(a + b_i + c_j), all standard Cauchy draws (paper.md, section 4)."""
     a, b, c = rng.standard_cauchy(), rng.standard_cauchy(num_nodes), rng.standard_cauchy(num_nodes)
-    linked = rng.random((num_nodes, num_nodes)) < expit(a + b[:, None] + c[None, :])
-    graph = nx.Graph(np.argwhere(np.triu(linked, 1)).tolist())
-    graph.add_nodes_from(range(num_nodes))
-    return _upward(graph, rng)
+    chance = 0.5 + 0.5 * np.tanh(0.5 * (a + b[:, None] + c[None, :]))  # the sigmoid, without overflow
+    linked = rng.random((num_nodes, num_nodes)) < chance
+    return _upward(num_nodes, np.argwhere(np.triu(linked, 1)).tolist(), rng)
 
 
 LAYOUTS: dict[str, Callable[[int, DAGParams, np.random.Generator], Edges]] = {

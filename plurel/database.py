@@ -20,13 +20,13 @@ from plurel.child_aggregates import add_aggregates
 from plurel.columns import is_kept, to_column, to_dates_or_words
 from plurel.config import Config
 from plurel.date_features import DateSpan
-from plurel.edges import Values
+from plurel.edges import ForeignMessages, Values
 from plurel.errors import PlurelError
 from plurel.hidden_state import draw_states, states_of_children
 from plurel.random_streams import checked_seed, stream
 from plurel.rows import TableRows, draw_links, draw_rows
 from plurel.schema import Schema, TableSchema, draw_schema
-from plurel.scm import ForeignMessages, TableSCM
+from plurel.scm import TableSCM
 from plurel.shaping import Shaping
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ class SyntheticDataset(Dataset):
                 cells = to_column(column, missing_rate, self.config, rng)
             if cells is not None:
                 data[f"feature_{number}"] = cells
-        return pd.DataFrame(data)
+        return pd.DataFrame(data, copy=False)
 
 
 def _sql_schema(file: str) -> SqlSchema:

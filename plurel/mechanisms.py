@@ -1,97 +1,127 @@
-"""Composite mechanisms: other ways how a node's value comes from its parents than the perceptrons of the priors.
-
-Products of two parents, thresholds, small decision trees and periodic effects: what rules, prices and calendars do in
-real databases, and what a sum of smooth functions of one parent each cannot say.
-"""
+"""How the nodes of one causal graph come about from their parents, drawn for all nodes together (paper.md, 3 and 4)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import ndtri
+
+from plurel.aggregate import AGGREGATIONS
+from plurel.edges import LIMIT, ForeignMessages, Places, Values
+from plurel.functions import draw_functions
+from plurel.kernels.bits import draw_streams
+from plurel.kernels.node import decode
+from plurel.kernels.quantiles import beta_quantiles
+from plurel.random_streams import stream
 
 if TYPE_CHECKING:
-    from plurel.edges import Positions
+    from plurel.config import SCMParams
+    from plurel.scm import TableSCM
 
-Array = np.ndarray
-
-_MAX_TERMS = 3  # of products, thresholds and waves
-_DEPTHS = (2, 4)  # of decision trees
-_MAX_WAVES = 4.0  # over the range of a parent
-_NOISE = (0.02, 0.7)  # standard deviation, in parts of the signal's; the logarithm is uniform
+_NOISE_LEVELS = 4096
+_NUMBER = {name: number for number, name in enumerate(AGGREGATIONS)}
 
 
-def column_scores(column: Positions, rng: np.random.Generator) -> Array:
-    """A number's place among the knots, about its rank, or a random number for each category; float32 in [0, 1]."""
-    if column.knots is None:
-        codes = rng.random(int(column.rows.max()) + 1).astype(np.float32)
-        return codes[column.rows.astype(np.int64)]
-    return column.rows / np.float32(max(len(column.knots) - 1, 1))
-
-
-def interaction(scores: Array, rng: np.random.Generator) -> Array:
-    """A weighted sum of products of two parents' normal scores; of a parent with itself where there is one alone."""
-    normal = ndtri(np.clip(scores, 0.01, 0.99))
-    signal = np.zeros(scores.shape[1])
-    for _ in range(rng.integers(1, _MAX_TERMS + 1)):
-        a, b = rng.choice(len(scores), 2, replace=len(scores) < 2)
-        signal += rng.normal() * normal[a] * normal[b]
-    return signal
-
-
-def threshold(scores: Array, rng: np.random.Generator) -> Array:
-    """A weighted sum of steps, each of one parent at one place."""
-    signal = np.zeros(scores.shape[1])
-    for _ in range(rng.integers(1, _MAX_TERMS + 1)):
-        signal += rng.normal() * (scores[rng.integers(len(scores))] > rng.uniform(0.1, 0.9))
-    return signal
-
-
-def decision_tree(scores: Array, rng: np.random.Generator) -> Array:
-    """The value of the leaf that a row falls into; of every inner node one parent and one place are drawn."""
-    depth = int(rng.integers(_DEPTHS[0], _DEPTHS[1] + 1))
-    inner = 2**depth - 1  # the children of node i are 2 i + 1, where the parent is lower, and 2 i + 2
-    feature, place = rng.integers(len(scores), size=inner), rng.uniform(0.1, 0.9, inner)
-    leaves = rng.normal(size=inner + 1)
-    node, rows = np.zeros(scores.shape[1], dtype=np.int64), np.arange(scores.shape[1])
-    for _ in range(depth):
-        node = 2 * node + 1 + (scores[feature[node], rows] > place[node])
-    return leaves[node - inner]
-
-
-def periodic(scores: Array, rng: np.random.Generator) -> Array:
-    """A weighted sum of sine waves, each of one parent."""
-    signal = np.zeros(scores.shape[1])
-    for _ in range(rng.integers(1, _MAX_TERMS + 1)):
-        waves, phase = rng.uniform(0.5, _MAX_WAVES), rng.uniform(0, 2 * np.pi)
-        signal += rng.normal() * np.sin(2 * np.pi * waves * scores[rng.integers(len(scores))] + phase)
-    return signal
-
-
-MECHANISMS: dict[str, Callable[[Array, np.random.Generator], Array]] = {
-    "interaction": interaction,
-    "threshold": threshold,
-    "decision_tree": decision_tree,
-    "periodic": periodic,
-}
-
-
-def composite(kind: str, scores: Array, num_categories: int, rng: np.random.Generator) -> tuple[Array, int]:
-    """A node's values from its parents' scores by the mechanism `kind`, with normal noise.
+class Mechanisms:
+    """Of each node with parents: a joint message of its edges, noise, and a decoder.
 
     Args:
-        scores: float32 (parents, rows), in [0, 1].
-        num_categories: 0: the values are float32; else they are cut into so many classes, which are named at random.
+        scm: whose nodes.
+        nodes: those that are evaluated, parents before children; a prior's draws are for these alone.
+        foreign: what the rows say that foreign keys point to.
 
-    Returns:
-        The values (rows,) and `num_categories`.
+    Attributes:
+        number: of each node with parents, its place in what follows.
+        first: int64 (nodes + 1,), the first of the edges that lead to each node, in the order of its parents.
+        encoders, weights: of each edge.
+        decoders, aggregations, noise_shapes, noise_streams: of each node.
     """
-    signal = MECHANISMS[kind](scores, rng)
-    level = np.exp(rng.uniform(*np.log(_NOISE)))
-    values = signal + rng.normal(0, level * max(signal.std(), 1e-3), len(signal))
-    if not num_categories:
-        return values.astype(np.float32), 0
-    bounds = np.sort(values[rng.integers(len(values), size=num_categories - 1)])
-    return rng.permutation(num_categories)[np.searchsorted(bounds, values, side="left")], num_categories
+
+    def __init__(self, scm: TableSCM, nodes: Sequence[int], foreign: Sequence[ForeignMessages]) -> None:
+        params = self._params = scm.params
+        rng = stream(scm.seed, "mechanisms", *scm.key)
+        decoded = [node for node in nodes if scm.graph.in_degree(node)]
+        parents = [sorted(scm.graph.predecessors(node)) for node in decoded]
+        every_edge = [parent for nodes in parents for parent in nodes]
+        self._num_categories = {node: scm.categories(node) for node in nodes}
+        self.number = {node: number for number, node in enumerate(decoded)}
+        self.first = np.cumsum([0] + [len(nodes) for nodes in parents])  # of the edges that lead to each node
+        self.weights = scm.edge_weights(len(every_edge), rng).astype(np.float32)
+        self.encoders = draw_functions([self._num_categories[parent] for parent in every_edge], params, rng)
+        self.decoders = draw_functions([self._num_categories[node] for node in decoded], params, rng)
+        self.aggregations = params.propagation_agg_choices.draws(len(decoded), rng, _NUMBER)
+        self.noise_shapes = _noise_shapes(len(decoded), params, rng)
+        self.noise_streams = draw_streams(len(decoded), rng)
+        # foreign keys first, then nodes
+        self._slots = {node: slot for slot, node in enumerate(nodes, start=len(foreign))}
+        self._edge_slots = np.array([self._slots[parent] for parent in every_edge], dtype=np.int64)
+        self._heard = set(self._edge_slots.tolist())
+        self._places = Places(len(foreign) + len(nodes), scm.schema.num_rows, params.edge_knots)
+        for slot, key in enumerate(foreign):
+            self._places.positions[slot] = key.rows
+        self._lay_tables(foreign)
+
+    def _lay_tables(self, foreign: Sequence[ForeignMessages]) -> None:
+        """One array for all tables: those of foreign keys, joined in each way that a node asks for, then a node's."""
+        tables, self._foreign_starts, self._start = [], {}, 0
+        for number in sorted(set(self.aggregations.tolist())) if foreign else ():
+            joined = [key.table(AGGREGATIONS[number]) for key in foreign]
+            self._foreign_starts[number] = self._start + np.cumsum([0] + [len(table) for table in joined[:-1]])
+            self._start += sum(map(len, joined))
+            tables += joined
+        most = max(self._places.knots.shape[1], *self._num_categories.values(), 0)
+        own = int(np.diff(self.first).max(initial=0)) * most
+        self._tables = np.empty((self._start + own, self._params.mlp_emb_dim), dtype=np.float32)
+        if tables:
+            np.concatenate(tables, out=self._tables[: self._start])
+
+    def is_heard(self, node: int) -> bool:
+        """True where an evaluated node depends on this one."""
+        return self._slots[node] in self._heard
+
+    def put(self, node: int, values: Values) -> None:
+        """Tells the node's values to its children."""
+        self._places.put(self._slots[node], values)
+
+    def scores(self, node: int, rng: np.random.Generator) -> np.ndarray:
+        """A parent's values as scores in [0, 1], for plurel.composite, once it has told them."""
+        return self._places.scores(self._slots[node], not self._num_categories[node], rng)
+
+    def values(self, node: int) -> Values:
+        """The node's values in every row, once its parents have told theirs."""
+        number, params, places = self.number[node], self._params, self._places
+        edges = slice(self.first[number], self.first[number + 1])
+        slots, aggregation = self._edge_slots[edges], self.aggregations[number]
+        weights = self.weights[edges]
+        starts = places.tabulate(self.encoders, edges.start, slots, weights, params, self._tables, self._start)
+        if self._foreign_starts:
+            foreign = self._foreign_starts[aggregation]
+            starts, slots = np.concatenate([starts, foreign]), np.concatenate([slots, np.arange(len(foreign))])
+        quantiles = np.empty(_NOISE_LEVELS, dtype=np.float32)
+        beta_quantiles(*self.noise_shapes[number], quantiles)
+        quantiles /= np.float32(params.mlp_emb_dim)
+        data = decode(
+            self.decoders,
+            number,
+            self._tables,
+            starts,
+            places.positions,
+            slots,
+            aggregation,
+            quantiles,
+            self.noise_streams[number],
+            LIMIT,
+            params.propagate_batch_size,
+        )
+        count = self._num_categories[node]
+        return Values(data.astype(np.int64) if count else data, count)
+
+
+def _noise_shapes(count: int, params: SCMParams, rng: np.random.Generator) -> np.ndarray:
+    """(a, b) of each node's Beta noise; float64 (count, 2)."""
+    if params.node_noise_shape_choices is not None:
+        pairs = np.array(params.node_noise_shape_choices.value, dtype=np.float64)
+        return pairs[rng.integers(len(pairs), size=count)]
+    ranges = (params.node_noise_alpha_choices, params.node_noise_beta_choices)
+    return np.stack([choices.draws(count, rng) for choices in ranges], axis=1)

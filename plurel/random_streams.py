@@ -28,10 +28,8 @@ def checked_seed(seed: int) -> int:
 def stream(seed: int, *name: str | int) -> np.random.Generator:
     """The generator called `name` of database `seed`, e.g. stream(3, "links", "table_2", "foreign_row_0").
 
-    The name enters numpy's SeedSequence as a 128-bit BLAKE2b digest, so that names of any length share no stream.
+    Seed and name enter numpy's SeedSequence as one 128-bit BLAKE2b digest, so that no two of any length share a stream.
     """
-    text = "\x1f".join(f"{type(part).__name__}:{part}" for part in name)
-    digest = hashlib.blake2b(text.encode(), digest_size=16).digest()
-    return np.random.Generator(
-        np.random.PCG64DXSM(np.random.SeedSequence([seed, *np.frombuffer(digest, "<u4").tolist()]))
-    )
+    text = "\x1f".join(f"{type(part).__name__}:{part}" for part in (operator.index(seed), *name))
+    words = np.frombuffer(hashlib.blake2b(text.encode(), digest_size=16).digest(), "<u4")
+    return np.random.Generator(np.random.PCG64DXSM(np.random.SeedSequence(words)))

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.signal import lfilter
+
+from plurel.kernels.autoregression import autoregress
 
 if TYPE_CHECKING:
     from plurel.config import SCMParams
@@ -40,8 +41,9 @@ def series(num_rows: int, is_activity: bool, params: SCMParams, rng: np.random.G
     period = np.ceil(num_rows * params.ts_cycle_freq_perc_choices.draw(rng))
     cycle = np.clip(cycle_scale * np.sin(np.pi * row / period), low, high)
     rho = params.ts_ar_rho_choices.draw(rng)
-    noise = np.clip(lfilter([1.0], [1.0, -rho], rng.normal(0, noise_scale, num_rows)), low, high)
-    return (trend + cycle + noise) / 3
+    noise = rng.normal(0, noise_scale, num_rows)
+    autoregress(noise, rho)
+    return (trend + cycle + np.clip(noise, low, high)) / 3
 
 
 def _uniform(num_rows: int, is_activity: bool, params: SCMParams, rng: np.random.Generator) -> Array:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rfm.predict import predict_task
     from rfm.pretrained import load_pretrained
     from rfm.sampler import ContextSampler
-    from rfm.store import Store, TextTable, build_stores
+    from rfm.store import Store, TextTable, build_stores, reindex_database
 
 __all__ = [
     "ContextSampler",
@@ -27,6 +27,7 @@ __all__ = [
     "load_checkpoint",
     "load_pretrained",
     "predict_task",
+    "reindex_database",
     "save_checkpoint",
 ]
 
@@ -43,6 +44,7 @@ _LAZY = {
     "load_checkpoint": "checkpoint",
     "load_pretrained": "pretrained",
     "predict_task": "predict",
+    "reindex_database": "store",
     "save_checkpoint": "checkpoint",
 }
 

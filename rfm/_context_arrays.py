@@ -70,41 +70,55 @@ class Output(NamedTuple):
     is_target: np.ndarray
 
 
-# Positions in Scratch.count: fill of the buffers, the level being drawn from and the deepest one with rows, number of
-# the context and of the choice (which make old slots of the hash tables free), cells and rows written; the phase of
-# the walk, the cells written before it, the round in it and the next parent of that round.
-STACK, PENDING, CURRENT, LEVEL, DEEPEST, VISITED, CONTEXT, CHOICE, CELLS, ROWS = range(10)
-PHASE, CELLS_BEFORE, ROUND, SOURCE = range(10, 14)
+# Positions in Scratch.count: fill of the buffers; the level being drawn from, the deepest one with rows, the groups of
+# the former and its candidates that are left; number of the context and of the level (which make old slots of the hash
+# tables free); entries of the two swap tables; cells and rows written; the phase of the walk, the cells written before
+# it, the round in it and the next parent of that round.
+STACK, GROUPS, LEVEL, DEEPEST, OPEN, LEFT, VISITED, CONTEXT, OPENED, LEVEL_SWAPS, GROUP_SWAPS, CELLS, ROWS = range(13)
+PHASE, CELLS_BEFORE, ROUND, SOURCE = range(13, 17)
+
+# Columns of Scratch.groups: first position of the rows, rows that are left, candidates that the group offers, what they
+# are, next group of the level or -1.
+START, ROWS_LEFT, OFFERED, KIND, NEXT = range(5)
+CHILDREN, SOME_CHILDREN, LABELS = range(3)
 
 
 class Scratch(NamedTuple):
-    """Work space, reused from one context to the next; int64 but for the generator."""
+    """Work space, reused from one context to the next; int64 but for the generator.
 
-    count: np.ndarray  # (14,), see the positions above
+    `visited` and the `*_swaps` are hash tables with open addressing: number, the context or level in which it was
+    written, value.
+    """
+
+    count: np.ndarray  # (17,), see the positions above
     random: np.ndarray  # uint64 (1,), state of the generator
-    visited: (
-        np.ndarray
-    )  # (slots, 3), open addressing: row, number of its context, row number in it or -1 without a cell
+    visited: np.ndarray  # (slots, 3): row -> its number in the context, or -1 without a cell
     stack: np.ndarray  # (rows, 2): row, depth
-    pending: np.ndarray  # (rows, 2), arena of level entries: row, next entry of its level or -1
-    levels: np.ndarray  # (depths, 2): first entry of a level or -1, last entry
-    current: np.ndarray  # (rows,), what is left of the level being drawn from; as long as `pending`
-    chosen: np.ndarray  # (slots, 2), open addressing: position taken, number of its choice
+    groups: np.ndarray  # (groups, 5): children or labels of one visited row, see the columns above
+    levels: np.ndarray  # (depths, 2): first group of a level or -1, last group
+    open: np.ndarray  # (groups, 2): of the level being drawn from: candidates up to the group's last, group
+    level_swaps: np.ndarray  # (slots, 3): candidate of the open level -> the one in its place
+    group_swaps: np.ndarray  # (slots, 3): position in a group's rows -> the one in its place
     row_start: np.ndarray  # (ctx_len + 1,), first cell of each row of the context
     source: np.ndarray  # (foreign keys + 1, 2), start and end of the rows that a phase takes from each parent
 
 
-def new_scratch(ctx_len: int, max_bfs_width: int, num_fkeys: int) -> Scratch:
-    """Work space for contexts of `ctx_len` cells; small, the kernel grows it. `num_fkeys`: the most of any row."""
+def new_scratch(ctx_len: int, num_fkeys: int, scale: int) -> Scratch:
+    """Work space for contexts of `ctx_len` cells; enough for most at scale 1. `num_fkeys`: the most of any row.
+
+    `scale` is a power of 2, as the hash tables need it.
+    """
+    slots = scale << int(2 * ctx_len).bit_length()
     return Scratch(
-        count=np.zeros(14, np.int64),
+        count=np.zeros(17, np.int64),
         random=np.zeros(1, np.uint64),
-        visited=np.zeros((1 << int(4 * ctx_len).bit_length(), 3), np.int64),
-        stack=np.zeros((64, 2), np.int64),
-        pending=np.zeros((4096, 2), np.int64),
-        levels=np.full((32, 2), -1, np.int64),
-        current=np.zeros(4096, np.int64),
-        chosen=np.zeros((1 << int(2 * max_bfs_width + 1).bit_length(), 2), np.int64),
+        visited=np.zeros((slots, 3), np.int64),
+        stack=np.zeros((64 * scale, 2), np.int64),
+        groups=np.zeros((512 * scale, 5), np.int64),
+        levels=np.full((32 * scale, 2), -1, np.int64),
+        open=np.zeros((512 * scale, 2), np.int64),
+        level_swaps=np.zeros((slots, 3), np.int64),
+        group_swaps=np.zeros((slots, 3), np.int64),
         row_start=np.zeros(ctx_len + 1, np.int64),
         source=np.zeros((num_fkeys + 1, 2), np.int64),
     )

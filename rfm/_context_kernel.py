@@ -6,18 +6,21 @@ contexts from the same key:
 - The generator is splitmix64 whose state starts at mix64(key); below(n) = ((next >> 32) * n) >> 32.
 - `pop a row`: from the parent stack (last in, first out) while it holds rows; else the next own row, while own rows
   have filled less than `own_cells` cells; else the next recent row, while these have filled less than
-  `recent_cells`; else position below(n) of the shallowest non-empty level, whose last row takes its place. Visited
-  rows are skipped. The ancestors of an own or recent row count as its cells.
+  `recent_cells`; else one drawn from the shallowest level that has candidates. Visited rows are skipped. The ancestors
+  of an own or recent row count as its cells.
 - own rows, at depth 2, are the visible label rows of the seed's parents or, where the task has no label table, the
   visible children with a time of the seed's parents that are of the seed's table. Recent rows are all visible children
   with a time of the seed's parents (depth 2) and of the seed itself (depth 1). Both most recent first, in rounds: the
   last row of every parent in foreign key order (then of the seed), the last but one of every parent, ...; a position
   whose row does not qualify is passed over; after `ctx_len` rounds the kind is used up.
 - `visit a row` of depth d: emit its cells, then push its visible parents on the stack, in foreign key order, at depth
-  d + 1; then append to level d + 1 its visible database children, then its visible label rows, oldest first.
-- Of more than `max_bfs_width` visible children, that many are chosen by Floyd's method: for j = m - width .. m - 1,
-  t = below(j + 1), take position t, or j if t is taken already. Otherwise all, without a draw. Label rows are not
-  limited: they all are candidates.
+  d + 1; then append to level d + 1 a group of its visible database children, then one of its labels that time allows,
+  both by (time, row).
+- A group of m children offers min(m, `max_bfs_width`) candidates, a group of m labels m. Candidates and rows are drawn
+  without replacement: of n things, below(n) is taken, and the last one takes its place.
+- `draw from a level`: a candidate among all that its groups still offer, counted in their order. Where the group offers
+  all of its rows, the i-th candidate is the i-th row; else a row among those that the group has left. A label of a
+  split that the protocol hides is passed over.
 - The seed comes first, at depth 0, its target cell before its other cells; the walk ends with the budget or the graph.
 
 Rows without an emitted cell (keys only, or all missing) are walked through but get no number in the context.
@@ -25,60 +28,101 @@ Rows without an emitted cell (keys only, or all missing) are walked through but 
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
 from rfm._context_arrays import (
     CELLS,
     CELLS_BEFORE,
-    CHOICE,
+    CHILDREN,
     CONTEXT,
-    CURRENT,
     DEEPEST,
+    GROUP_SWAPS,
+    GROUPS,
+    KIND,
+    LABELS,
+    LEFT,
     LEVEL,
-    PENDING,
+    LEVEL_SWAPS,
+    NEXT,
+    OFFERED,
+    OPEN,
+    OPENED,
     PHASE,
     ROUND,
     ROWS,
+    ROWS_LEFT,
+    SOME_CHILDREN,
     SOURCE,
     STACK,
+    START,
     VISITED,
     Seed,
 )
-from rfm._context_memory import append, below, find, mix, push, with_room
+from rfm._context_memory import append, below, find, has_room, jit, mix, push, take
 
 NO_TIME = np.iinfo(np.int64).min
 _TEXT = 1  # SemType.TEXT
 _START, _OWN, _RECENT, _LEVELS = range(4)  # phases of the walk
+_END, _PASSED = -1, -2  # instead of a row: nothing is left; a row that may not be seen
 
-_jit = numba.njit(nogil=True, cache=True)
 
+@jit
+def _open_level(scratch):
+    """Lists the groups of the next level that has some; False when there is none.
 
-@_jit
-def _pop_level(scratch):
-    """A random row of the shallowest level and its depth; (-1, 0) when nothing is left.
-
-    Rows reached from level d land on d + 1 or deeper, so a level is complete when it is first drawn from: until then
-    it is a linked list in the arena, then its rows are copied out.
+    Rows reached from level d land on d + 1 or deeper, so a level is complete when it is first drawn from. Only what is
+    drawn costs time: a hub's children are never listed.
     """
     count = scratch.count
-    while count[CURRENT] == 0:
-        if count[LEVEL] >= count[DEEPEST]:
-            return np.int64(-1), np.int64(0)
+    while count[LEVEL] < count[DEEPEST]:
         count[LEVEL] += 1
-        entry = scratch.levels[count[LEVEL], 0]
-        while entry >= 0:
-            scratch.current[count[CURRENT]] = scratch.pending[entry, 0]
-            count[CURRENT] += 1
-            entry = scratch.pending[entry, 1]
-    drawn = below(scratch.random, count[CURRENT])
-    row = scratch.current[drawn]
-    count[CURRENT] -= 1
-    scratch.current[drawn] = scratch.current[count[CURRENT]]
-    return row, count[LEVEL]
+        count[OPEN] = 0
+        group = scratch.levels[count[LEVEL], 0]
+        while group >= 0:
+            count[LEFT] += scratch.groups[group, OFFERED]
+            scratch.open[count[OPEN], 0] = count[LEFT]
+            scratch.open[count[OPEN], 1] = group
+            count[OPEN] += 1
+            group = scratch.groups[group, NEXT]
+        if count[LEFT] > 0:
+            count[OPENED] += 1
+            count[LEVEL_SWAPS] = 0
+            return True
+    return False
 
 
-@_jit
+@jit
+def _pop_level(graph, rules, scratch):
+    """A random row of the shallowest level and its depth; `_END` when nothing is left, `_PASSED` for a hidden label."""
+    count = scratch.count
+    if count[LEFT] == 0 and not _open_level(scratch):
+        return np.int64(_END), np.int64(0)
+    candidate = take(scratch.level_swaps, count[OPENED], below(scratch.random, count[LEFT]), count[LEFT] - 1)
+    count[LEFT] -= 1
+    count[LEVEL_SWAPS] += 1
+    first, last = np.int64(0), count[OPEN] - 1
+    while first < last:  # the group whose candidates end behind it
+        middle = (first + last) >> 1
+        if scratch.open[middle, 0] > candidate:
+            last = middle
+        else:
+            first = middle + 1
+    group = scratch.open[first, 1]
+    start, kind = scratch.groups[group, START], scratch.groups[group, KIND]
+    position = start + candidate - (scratch.open[first, 0] - scratch.groups[group, OFFERED])
+    if kind == LABELS:
+        row = np.int64(graph.label_row[position])
+        return (row if graph.row_split[row] < rules.split_limit else np.int64(_PASSED)), count[LEVEL]
+    if kind == SOME_CHILDREN:
+        num_rows = scratch.groups[group, ROWS_LEFT]
+        drawn = start + below(scratch.random, num_rows)
+        position = take(scratch.group_swaps, count[CONTEXT], drawn, start + num_rows - 1)
+        scratch.groups[group, ROWS_LEFT] = num_rows - 1
+        count[GROUP_SWAPS] += 1
+    return np.int64(graph.child_row[position]), count[LEVEL]
+
+
+@jit
 def _end_of_time(row_time, rows, start, end, limit):
     """First position in [start, end) of `rows` (sorted by time) whose row is later than `limit`."""
     while start < end:
@@ -90,29 +134,7 @@ def _end_of_time(row_time, rows, start, end, limit):
     return start
 
 
-@_jit
-def _append_children(graph, scratch, row, depth, cutoff, width):
-    """Visible database children of `row`, at most `width` random ones, onto level `depth`."""
-    start = graph.child_offset[row]
-    end = _end_of_time(graph.row_time, graph.child_row, start, graph.child_offset[row + 1], cutoff)
-    num_visible = end - start
-    if num_visible <= width:
-        for i in range(start, end):
-            append(scratch, graph.child_row[i], depth)
-        return
-    scratch.count[CHOICE] += 1
-    for j in range(num_visible - width, num_visible):
-        position = below(scratch.random, j + 1)
-        slot = find(scratch.chosen, position, scratch.count[CHOICE])
-        if scratch.chosen[slot, 1] == scratch.count[CHOICE]:
-            position = j  # no earlier draw can have taken it
-            slot = find(scratch.chosen, position, scratch.count[CHOICE])
-        scratch.chosen[slot, 0] = position
-        scratch.chosen[slot, 1] = scratch.count[CHOICE]
-        append(scratch, graph.child_row[start + position], depth)
-
-
-@_jit
+@jit
 def _label_range(graph, seed, entity):
     """Range [start, end) of `graph.label_row` of an entity row's labels that time allows; empty for other rows."""
     local = entity - graph.first_entity
@@ -124,32 +146,24 @@ def _label_range(graph, seed, entity):
     return start, _end_of_time(graph.row_time, graph.label_row, start, end, seed.label_limit)
 
 
-@_jit
+@jit
 def _expand(graph, rules, seed, scratch, row, depth):
-    """Neighbours of a visited row: parents on the stack, children and labels on the next level."""
-    num_parents = graph.parent_offset[row + 1] - graph.parent_offset[row]
-    num_children = graph.child_offset[row + 1] - graph.child_offset[row]
-    start, end = _label_range(graph, seed, row)
-    needed = min(num_children, rules.max_bfs_width) + (end - start)
-    if (
-        scratch.count[STACK] + num_parents > scratch.stack.shape[0]
-        or scratch.count[PENDING] + needed > scratch.pending.shape[0]
-        or depth + 1 >= scratch.levels.shape[0]
-        or 2 * scratch.count[VISITED] >= scratch.visited.shape[0]
-    ):
-        scratch = with_room(scratch, num_parents, needed, depth + 1)
+    """Neighbours of a visited row: parents on the stack, children and labels on the next level. Room must be there."""
     for i in range(graph.parent_offset[row], graph.parent_offset[row + 1]):
         parent = np.int64(graph.parent_row[i])
         if graph.row_time[parent] <= seed.cutoff:  # NO_TIME is the smallest number
             push(scratch, parent, depth + 1)
-    _append_children(graph, scratch, row, depth + 1, seed.cutoff, rules.max_bfs_width)
-    for i in range(start, end):
-        if graph.row_split[graph.label_row[i]] < rules.split_limit:
-            append(scratch, graph.label_row[i], depth + 1)
-    return scratch
+    start = graph.child_offset[row]
+    end = _end_of_time(graph.row_time, graph.child_row, start, graph.child_offset[row + 1], seed.cutoff)
+    if end > start:
+        kind = CHILDREN if end - start <= rules.max_bfs_width else SOME_CHILDREN
+        append(scratch, depth + 1, start, end - start, min(end - start, rules.max_bfs_width), kind)
+    start, end = _label_range(graph, seed, row)
+    if end > start:
+        append(scratch, depth + 1, start, end - start, end - start, LABELS)
 
 
-@_jit
+@jit
 def _start_phase(graph, rules, seed, scratch, phase):
     """Lists the ranges of rows that the phase takes from the end on: one per parent of the seed, then its own."""
     count = scratch.count
@@ -167,9 +181,9 @@ def _start_phase(graph, rules, seed, scratch, phase):
         scratch.source[i, 0], scratch.source[i, 1] = start, end
 
 
-@_jit
+@jit
 def _next_of_phase(graph, rules, seed, scratch, num_rounds):
-    """The next own or recent row and its depth; (-1, 0) when the phase's rows are used up."""
+    """The next own or recent row and its depth; `_END` when the phase's rows are used up."""
     count = scratch.count
     is_label = count[PHASE] == _OWN and not rules.siblings
     num_parents = graph.parent_offset[seed.row + 1] - graph.parent_offset[seed.row]
@@ -191,12 +205,12 @@ def _next_of_phase(graph, rules, seed, scratch, num_rounds):
             qualifies = graph.row_time[row] != NO_TIME and (count[PHASE] == _RECENT or same_table)
         if qualifies:
             return row, np.int64(2) if i < num_parents else np.int64(1)
-    return np.int64(-1), np.int64(0)
+    return np.int64(_END), np.int64(0)
 
 
-@_jit
+@jit
 def _pop(graph, rules, seed, scratch, ctx_len):
-    """The next row and its depth; (-1, 0) when nothing is left."""
+    """The next row and its depth; `_END` when nothing is left, `_PASSED` for one that may not be seen."""
     count = scratch.count
     if count[STACK] > 0:
         count[STACK] -= 1
@@ -211,10 +225,10 @@ def _pop(graph, rules, seed, scratch, ctx_len):
             count[PHASE] = _LEVELS
         else:
             _start_phase(graph, rules, seed, scratch, count[PHASE] + 1)
-    return _pop_level(scratch)
+    return _pop_level(graph, rules, scratch)
 
 
-@_jit
+@jit
 def _emit(rules, out, scratch, b, row, column, value, text):
     """Writes one cell at the next position of context `b`."""
     i = scratch.count[CELLS]
@@ -230,22 +244,22 @@ def _emit(rules, out, scratch, b, row, column, value, text):
         out.value[b, i] = np.float32(value * rules.scale[column] + rules.shift[column])
 
 
-@_jit
+@jit
 def _emit_target(graph, rules, seed, out, scratch, b):
     """The target cell, whether or not the store knows its value."""
-    value = np.float64(0.0)
+    value, text = np.float64(0.0), np.int32(-1)
     known = False
     for i in range(graph.cell_offset[seed.row], graph.cell_offset[seed.row + 1]):
         if graph.cell_column[i] == seed.column:
-            value = np.float64(graph.cell_value[i])
+            value, text = np.float64(graph.cell_value[i]), graph.cell_text[i]
             known = True
     out.is_target[b, 0] = True
-    _emit(rules, out, scratch, b, seed.row, np.int32(seed.column), value, np.int32(-1))
+    _emit(rules, out, scratch, b, seed.row, np.int32(seed.column), value, text)
     if not known:
         out.value[b, 0] = 0
 
 
-@_jit
+@jit
 def _emit_row(graph, rules, seed, out, scratch, b, row):
     """The cells of a row that may be seen, up to the budget; returns its number in the context, -1 without a cell."""
     time = graph.row_time[row]
@@ -274,7 +288,7 @@ def _emit_row(graph, rules, seed, out, scratch, b, row):
     return scratch.count[ROWS] - 1
 
 
-@_jit
+@jit
 def _write_parents(graph, out, scratch, b):
     """Numbers in the context of each row's parents, onto every cell of the row."""
     width = out.parent_idx.shape[2]
@@ -293,48 +307,56 @@ def _write_parents(graph, out, scratch, b):
             used += 1
 
 
-@_jit
+@jit
 def _reset(rules, scratch, key):
     """Forgets the previous context and seeds the generator."""
     count = scratch.count
     for level in range(count[DEEPEST] + 1):
         scratch.levels[level, 0] = -1
-    for counter in (STACK, PENDING, CURRENT, LEVEL, DEEPEST, VISITED, CELLS, ROWS):
+    for counter in (STACK, GROUPS, LEVEL, DEEPEST, OPEN, LEFT, VISITED, LEVEL_SWAPS, GROUP_SWAPS, CELLS, ROWS):
         count[counter] = 0
     count[PHASE] = _START if rules.own_cells + rules.recent_cells > 0 else _LEVELS
     count[CONTEXT] += 1
     scratch.random[0] = mix(key)
 
 
-@_jit
+@jit
 def _fill(graph, rules, seed, key, out, scratch, b):
-    """Context `b`; returns the scratch, which may have grown."""
+    """Context `b`; False where the scratch is too small for it."""
     _reset(rules, scratch, key)
     ctx_len = out.row_idx.shape[1]
     row, depth = np.int64(seed.row), np.int64(0)
-    while row >= 0:
+    while row != _END:
         slot = find(scratch.visited, row, scratch.count[CONTEXT])
-        if scratch.visited[slot, 1] != scratch.count[CONTEXT]:
+        is_new = row != _PASSED and scratch.visited[slot, 1] != scratch.count[CONTEXT]
+        num_parents = graph.parent_offset[row + 1] - graph.parent_offset[row] if is_new else 0
+        if not has_room(scratch, num_parents, depth + 1):
+            return False
+        if is_new:
             scratch.visited[slot, 0] = row
             scratch.visited[slot, 1] = scratch.count[CONTEXT]
             scratch.visited[slot, 2] = _emit_row(graph, rules, seed, out, scratch, b, row)
             if scratch.count[CELLS] == ctx_len:
                 break
             scratch.count[VISITED] += 1
-            scratch = _expand(graph, rules, seed, scratch, row, depth)
+            _expand(graph, rules, seed, scratch, row, depth)
         row, depth = _pop(graph, rules, seed, scratch, ctx_len)
     _write_parents(graph, out, scratch, b)
-    return scratch
+    return True
 
 
-@_jit
-def fill_contexts(graph, rules, rows, columns, keys, cutoffs, label_limits, timeless_labels, out, scratch):
-    """Fills `out` (already all padding) with one context per item; items do not influence one another.
+@jit
+def fill_contexts(graph, rules, rows, columns, keys, cutoffs, label_limits, timeless_labels, out, scratch, first):
+    """Fills `out` (already all padding) with one context per item, from item `first` on.
+
+    Items do not influence one another. Returns the first item that needs a larger scratch, or the number of items.
 
     Args:
         graph, rules, out, scratch: `Graph`, `Rules`, `Output`, `Scratch`.
         rows, columns, cutoffs, label_limits: int64 (B,), see `Seed`; timeless_labels: bool (B,); keys: uint64 (B,).
     """
-    for b in range(rows.size):
+    for b in range(first, rows.size):
         seed = Seed(rows[b], columns[b], cutoffs[b], label_limits[b], timeless_labels[b])
-        scratch = _fill(graph, rules, seed, keys[b], out, scratch, b)
+        if not _fill(graph, rules, seed, keys[b], out, scratch, b):
+            return b
+    return rows.size

@@ -11,10 +11,11 @@ import numpy as np
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from rfm.batch import Batch, make_batch
+from rfm.classes import ask_class
 from rfm.compatibility import check_text_table
 from rfm.errors import RfmError
 from rfm.objective import Objective
-from rfm.random_keys import item_keys
+from rfm.random_keys import item_keys, mix64
 from rfm.sampler import ContextSampler, Policy, Protocol
 from rfm.seeds import LabelSeeds, PretrainSeeds
 from rfm.store import Store, TextTable
@@ -133,7 +134,9 @@ class TaskBatches:
             max_bfs_width=max_bfs_width,
         )
         self._column = store.tasks[task].target_column
-        self.rows = store.task_rows(task, "train")[~np.isnan(store.task_targets(task, "train"))]
+        target = store.task_targets(task, "train")
+        self.rows = store.task_rows(task, "train")[~np.isnan(target)]
+        self._class = target[~np.isnan(target)].astype(np.int64)
         if not len(self.rows):
             raise RfmError(f"task {task} of database {store.name} has no train row with a target; it cannot be trained")
         self._order = lru_cache(maxsize=2)(self._permutation)
@@ -144,8 +147,17 @@ class TaskBatches:
         position = np.arange(first, first + self.batch_size)
         epoch, place = np.divmod(position, len(self.rows))
         order = np.array([self._order(int(e))[p] for e, p in zip(epoch, place, strict=True)])
-        contexts = self._sampler.sample(self.rows[order], self._column, item_keys(self.seed, position))
+        keys = item_keys(self.seed, position)
+        contexts = self._sampler.sample(self.rows[order], self._column, keys)
+        if self._sampler.task.classes:
+            contexts = ask_class(contexts, self._sampler.task, self._asked(order, keys), self._sampler.protocol)
         return make_batch(contexts, self.texts)
+
+    def _asked(self, order: np.ndarray, keys: np.ndarray) -> np.ndarray:
+        """Of each row of a multiclass task, the class that is asked about: in half of the cases its own."""
+        own = self._class[order]
+        any_class = (mix64(keys) % np.uint64(len(self._sampler.task.classes))).astype(np.int64)
+        return np.where(keys & np.uint64(1), own, any_class)
 
     def _permutation(self, epoch: int) -> np.ndarray:
         stream = np.random.Generator(np.random.Philox(np.random.SeedSequence([self.seed, epoch])))

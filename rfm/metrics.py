@@ -6,7 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.metrics import mean_absolute_error, r2_score, roc_auc_score
+from sklearn.metrics import (
+    accuracy_score,
+    average_precision_score,
+    f1_score,
+    mean_absolute_error,
+    r2_score,
+    roc_auc_score,
+)
 
 from rfm.errors import RfmError
 
@@ -30,37 +37,62 @@ def _auroc(target: np.ndarray, prediction: np.ndarray) -> float:
     return 100.0 * float(roc_auc_score(target, prediction))
 
 
+def _average_precision(target: np.ndarray, prediction: np.ndarray) -> float:
+    return 100.0 * float(average_precision_score(target, prediction)) if target.any() else float("nan")
+
+
+def _macro_auroc(target: np.ndarray, prediction: np.ndarray) -> float:
+    """Mean over the classes that occur, but for one that every row has."""
+    areas = [_auroc(target == k, prediction[:, k]) for k in np.unique(target).astype(int)]
+    return float(np.nanmean(areas)) if np.isfinite(areas).any() else float("nan")
+
+
+def _macro_f1(target: np.ndarray, prediction: np.ndarray) -> float:
+    """Mean over the classes that occur among targets or predictions."""
+    return 100.0 * float(f1_score(target, prediction.argmax(1), average="macro", zero_division=0.0))
+
+
 def task_metrics(task_type: str, train_std: float) -> tuple[Metric, ...]:
     """The metrics of a task type; the first selects models.
 
-    AUROC and R² are in percent, as in the paper's tables. NMAE is MAE / `train_std`, the standard deviation
-    (ddof=1) of the train targets, as relbench defines it.
+    All but MAE and NMAE are in percent, as in the paper's tables. NMAE is MAE / `train_std`, the standard deviation
+    (ddof=1) of the train targets, as relbench defines it. relbench (3.0) has no metrics of multiclass tasks.
 
     Raises:
         RfmError: for a task type without metrics.
     """
     if task_type == "binary_classification":
-        return (Metric("auroc", True, _auroc),)
+        return (Metric("auroc", True, _auroc), Metric("average_precision", True, _average_precision))
+    if task_type == "multiclass_classification":
+        return (
+            Metric("accuracy", True, lambda y, p: 100.0 * float(accuracy_score(y, p.argmax(1)))),
+            Metric("macro_f1", True, _macro_f1),
+            Metric("macro_auroc", True, _macro_auroc),
+        )
     if task_type == "regression":
         return (
             Metric("r2", True, lambda y, p: 100.0 * float(r2_score(y, p))),
             Metric("mae", False, lambda y, p: float(mean_absolute_error(y, p))),
             Metric("nmae", False, lambda y, p: float(mean_absolute_error(y, p) / train_std)),
         )
-    raise RfmError(f"task type {task_type!r} has no metrics here; supported: binary_classification, regression")
+    raise RfmError(
+        f"task type {task_type!r} has no metrics here; supported: binary_classification, multiclass_classification, "
+        "regression"
+    )
 
 
 def score(task_type: str, target: np.ndarray, prediction: np.ndarray, train_std: float) -> dict[str, float]:
     """Every metric of the task type over all rows.
 
     Args:
-        target, prediction: float (rows,); rows with a hidden (NaN) target are left out.
+        target, prediction: float (rows,), or a prediction (rows, classes) for targets that are positions of classes;
+            rows with a hidden (NaN) target are left out.
         train_std: standard deviation (ddof=1) of the train targets.
 
     Raises:
         RfmError: if lengths differ, or a prediction is not finite.
     """
-    if target.shape != prediction.shape:
+    if len(target) != len(prediction):
         raise RfmError(f"{prediction.shape[0]} predictions for {target.shape[0]} rows; one for each row is needed")
     if not np.isfinite(prediction).all():
         raise RfmError(f"{int((~np.isfinite(prediction)).sum())} predictions are not finite")

@@ -10,7 +10,9 @@ import torch
 from tqdm.auto import tqdm
 
 from rfm.batch import make_batch
+from rfm.classes import ask_class, class_probabilities
 from rfm.compatibility import check_text_table
+from rfm.contexts import Contexts
 from rfm.errors import RfmError
 from rfm.model import RelationalTransformer, sequence_losses
 from rfm.random_keys import item_keys
@@ -44,11 +46,12 @@ def predict_task(
 
     Returns:
         float64 (rows,): the probability of true for a binary classification; for a regression the value in the
-        column's unit.
+        column's unit. For a multiclass task float64 (rows, classes): their probabilities (see `rfm.classes`), in the
+        order of `store.tasks[task].classes`.
 
     Raises:
         RfmError: for an unknown task, split, protocol or policy, a text table that is not the store's or not of
-            the model's width, or a target that is neither a number nor a boolean.
+            the model's width, or the target of a regression that is no number.
     """
     check_text_table([store], texts)
     sampler = ContextSampler(
@@ -60,22 +63,34 @@ def predict_task(
         policy=policy,
         max_bfs_width=max_bfs_width,
     )
-    column = store.columns[store.tasks[task].target_column]
-    if column.sem_type not in (SemType.NUMBER, SemType.BOOLEAN):
+    info = store.tasks[task]
+    column = store.columns[info.target_column]
+    if not info.classes and column.sem_type not in (SemType.NUMBER, SemType.BOOLEAN):
         found = column.sem_type.name.lower()
         raise RfmError(f"task {task} of {store.name}: target {column.name} is {found}, not number or boolean")
     rows = store.task_rows(task, split)
     keys = item_keys(seed, np.arange(len(rows)))
-    raw = np.empty(len(rows), np.float64)
+    raw = np.empty((len(rows), max(1, len(info.classes))), np.float64)
     with _inference(model):
         for part in _parts(len(rows), batch_size, f"{store.name} {task} {split}", progress):
-            batch = make_batch(sampler.sample(rows[part], column.id, keys[part]), texts).to(_device(model))
-            seeds = model.decode(model(batch)[:, 0])  # the target is the first cell
-            raw[part] = seeds[column.sem_type.name.lower()].squeeze(-1).double().cpu().numpy()
+            contexts = sampler.sample(rows[part], column.id, keys[part])
+            questions = [ask_class(contexts, info, k, protocol) for k in range(len(info.classes))] or [contexts]
+            for k, question in enumerate(questions):
+                raw[part, k] = _answers(model, question, texts)
+    if info.classes:
+        return class_probabilities(raw)
+    raw = raw[:, 0]
     if column.sem_type == SemType.BOOLEAN:
         return np.exp(-np.logaddexp(0.0, -raw))  # the logistic function, without overflow
     mean, std = column.stats["whole" if protocol == "paper" else "train"]
     return raw * std + mean
+
+
+def _answers(model: RelationalTransformer, contexts: Contexts, texts: TextTable) -> np.ndarray:
+    """What the model says about each target, the first cell: standardised value or logit, float64 (B,)."""
+    batch = make_batch(contexts, texts).to(_device(model))
+    head = SemType(int(contexts.sem_type[0, 0])).name.lower()
+    return model.decode(model(batch)[:, 0])[head].squeeze(-1).double().cpu().numpy()
 
 
 def validation_loss(

@@ -132,7 +132,8 @@ class ContextSampler:
         Args:
             rows: int (B,), seed rows of the store.
             columns: int (B,) or one for all, the column of the seed row whose cell is hidden and to be predicted. The
-                store need not know its value.
+                store need not know its value. The target of a multiclass task is a text: `rfm.classes` turns such
+                contexts into questions that a model can answer.
             keys: uint64 (B,), random keys (`rfm.random_keys.item_keys`).
 
         Raises:
@@ -145,8 +146,11 @@ class ContextSampler:
         self._check_items(rows, columns, keys)
         contexts = Contexts.empty(keys, self.ctx_len, self.num_parents)
         out = Output(**{name: getattr(contexts, name) for name in Output._fields})
-        scratch = new_scratch(self.ctx_len, self.max_bfs_width, self._num_fkeys)
-        fill_contexts(self._graph, self._rules, rows, columns, keys, *self._horizons(rows), out, scratch)
+        done, scale, horizons = 0, 1, self._horizons(rows)
+        while done < len(rows):
+            scratch = new_scratch(self.ctx_len, self._num_fkeys, scale)
+            done = fill_contexts(self._graph, self._rules, rows, columns, keys, *horizons, out, scratch, done)
+            scale *= 2
         return contexts
 
     def visible_labels(self, row: int) -> np.ndarray:
@@ -208,7 +212,8 @@ class ContextSampler:
         own = self._column_table[columns] == store.row_table[rows]
         _check_items(rows, own, f"the target column of seed row {{}} of {store.name} belongs to another table")
         is_text = self._rules.sem_type[columns] == SemType.TEXT
-        _check_items(columns, ~is_text, f"column id {{}} of {store.name} is text, which cannot be a target")
+        if self.task is None or not self.task.classes:
+            _check_items(columns, ~is_text, f"column id {{}} of {store.name} is text, which cannot be a target")
         if self.task is None:
             return
         is_target = columns == self.task.target_column

@@ -59,7 +59,8 @@ def measure_peer(seeds: tuple[int, int]) -> dict | None:
         print(json.dumps({"what": "peer", "skipped": f"{python} or {PEER_SCRIPT} is not there"}), flush=True)
         return None
     command = [str(python), str(PEER_SCRIPT), "--seeds", *map(str, seeds)]
-    done = subprocess.run(command, capture_output=True, text=True)
+    env = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}  # which may lead to this package
+    done = subprocess.run(command, capture_output=True, text=True, env=env)
     records = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
     for record in records:
         print(json.dumps({"what": "peer"} | record), flush=True)

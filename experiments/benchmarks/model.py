@@ -1,11 +1,14 @@
-"""Tokens per second on a CPU: inference at the paper's size beside the reference, and a training step; JSON lines.
+"""Speed of the model beside the reference, and its cost against context length, width and depth; JSON lines.
 
-    python -m experiments.benchmarks.model [--ctx 1024] [--batch 2] [--threads 1] [--seconds 10] [--profile]
+    python -m experiments.benchmarks.model [--ctx 1024] [--batch 2] [--seconds 10] [--threads 2] [--profile]
+    python -m experiments.benchmarks.model --scaling
+    python -m experiments.benchmarks.model --accelerator cuda [--ctx 1024] [--batch 128]
 
 Inference: our forward in float32 and bfloat16 on the batch of shared/peers/model_forward.py, then that script, then
-ours again, all on one thread; the ratio takes the mean of our two. `error` is the largest difference of a prediction
-between the two precisions, relative to the largest prediction. Training: forward, backward, clipping and AdamW of the
-nano size at context 256, batch 16, `--threads` threads; `--profile` adds where the time goes.
+ours again, all on one thread and in CPU seconds, which other jobs do not count in; the ratio takes the mean of our two.
+`error` is the largest difference of a prediction between the two precisions, relative to the largest prediction.
+Training: forward, backward, clipping and AdamW of the nano size at context 256, batch 16, on `--threads` threads;
+`--profile` adds where the time goes. The third command is that of experiments/benchmarks/gpu.py.
 """
 
 from __future__ import annotations
@@ -24,26 +27,21 @@ import torch
 import yaml
 from torch.profiler import ProfilerActivity, profile
 
+import plurel
+from experiments.benchmarks import gpu, model_scaling
 from experiments.benchmarks.parity import to_batch
 from experiments.benchmarks.sampler import PEERS_HOME
+from experiments.benchmarks.timing import generated_stores, rate, training_step
 from experiments.runtime import keep_memory
 from rfm.batch import Batch
-from rfm.model import ModelConfig, RelationalTransformer, masked_cell_loss
+from rfm.model import ModelConfig, RelationalTransformer
 
 PEERS = Path(__file__).resolve().parents[3] / "shared" / "peers"
 CONF = Path(__file__).resolve().parents[2] / "conf" / "model"
-
-
-def rate(work: Callable[[], object], tokens: int, seconds: float) -> dict[str, float]:
-    """Median and best tokens per second of repeated calls, after two untimed ones."""
-    work(), work()
-    times: list[float] = []
-    while sum(times) < seconds:
-        start = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - start)
-    times.sort()
-    return {"tokens_per_second": round(tokens / times[len(times) // 2], 1), "best": round(tokens / times[0], 1)}
+ON_CPU_CLOCK = (
+    "import runpy, sys, time; time.perf_counter = time.process_time; sys.argv = sys.argv[1:]; "
+    "runpy.run_path(sys.argv[0], run_name='__main__')"
+)
 
 
 def peer_batch(ctx: int, size: int) -> Batch:
@@ -71,7 +69,7 @@ def measure_inference(args: argparse.Namespace) -> dict[str, float]:
             name = str(dtype).removeprefix("torch.")
             predictions[name] = torch.cat([yhat.float() for yhat in model.decode(model(batch)).values()], -1)
             record = {"what": "forward", "ctx": args.ctx, "batch": args.batch, "dtype": name, "threads": 1}
-            record |= rate(lambda model=model: model(batch), batch.num_tokens, args.seconds)
+            record |= rate(lambda model=model: model(batch), batch.num_tokens, args.seconds, time.process_time)
             if dtype == torch.bfloat16:
                 error = (predictions["bfloat16"] - predictions["float32"]).abs().max()
                 record["error"] = round(float(error / predictions["float32"].abs().max()), 4)
@@ -81,9 +79,9 @@ def measure_inference(args: argparse.Namespace) -> dict[str, float]:
 
 
 def measure_peer(args: argparse.Namespace) -> float:
-    """The reference's tokens per second on the same batch, by its own script."""
-    command = [PEERS_HOME / "venv" / "bin" / "python", PEERS / "model_forward.py"]
-    command += ["--ctx", str(args.ctx), "--bs", str(args.batch), "--seconds", str(args.seconds)]
+    """The reference's tokens per CPU second on the same batch, by its own script."""
+    command = [PEERS_HOME / "venv" / "bin" / "python", "-c", ON_CPU_CLOCK, PEERS / "model_forward.py"]
+    command += ["--ctx", args.ctx, "--bs", args.batch, "--seconds", args.seconds]
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=True)
     record = json.loads(done.stdout.strip().splitlines()[-1])
     print(json.dumps({"what": "peer"} | record), flush=True)
@@ -93,23 +91,15 @@ def measure_peer(args: argparse.Namespace) -> float:
 def measure_training(args: argparse.Namespace) -> None:
     """Prints tokens per second of a training step, and a profile if asked."""
     torch.set_num_threads(args.threads)
-    batch, model = peer_batch(256, 16), load_model("nano").train()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
-
-    def step() -> None:
-        loss = masked_cell_loss(model, batch)
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-
+    batch, step = peer_batch(256, 16), training_step(load_model("nano"))
+    clock: Callable[[], float] = time.process_time if args.threads == 1 else time.perf_counter
     record = {"what": "training step", "model": "nano", "ctx": 256, "batch": 16, "threads": args.threads}
-    record |= rate(step, batch.row_idx.numel(), args.seconds)
+    record |= rate(lambda: step(batch), batch.row_idx.numel(), args.seconds, clock)
     print(json.dumps(record), flush=True)
     if args.profile:
         with profile(activities=[ProfilerActivity.CPU]) as found:
             for _ in range(5):
-                step()
+                step(batch)
         events = sorted(found.key_averages(), key=lambda event: -event.self_cpu_time_total)
         total = sum(event.self_cpu_time_total for event in events)
         shares = {event.key: round(event.self_cpu_time_total / total, 3) for event in events[:15]}
@@ -119,21 +109,33 @@ def measure_training(args: argparse.Namespace) -> None:
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--ctx", type=int, default=1024, help="cells of a context, inference")
-    parser.add_argument("--batch", type=int, default=2, help="contexts, inference")
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="of training")
+    parser.add_argument("--accelerator", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--ctx", type=int, default=1024, help="cells of a context")
+    parser.add_argument("--batch", type=int, help="contexts; default: 2 on a CPU, 128 on a GPU")
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="of training on a CPU")
     parser.add_argument("--seconds", type=float, default=10.0, help="timed seconds per measurement")
     parser.add_argument("--profile", action="store_true")
-    return parser.parse_args(argv)
+    parser.add_argument("--scaling", action="store_true", help="cost per token instead, on one thread of a CPU")
+    parser.add_argument("--peak-tflops", type=float, default=989.0, help="of the GPU in bfloat16; default: H100")
+    args = parser.parse_args(argv)
+    args.batch = args.batch or (2 if args.accelerator == "cpu" else 128)
+    return args
 
 
 def main(argv: list[str] | None = None) -> int:
     """Measures and prints; returns the exit code."""
     args = parse_args(argv)
+    keep_memory()
+    if args.accelerator == "cuda":
+        return gpu.run(load_model("paper").config, args)
+    if args.scaling:
+        torch.set_num_threads(1)
+        with generated_stores(plurel.Config()) as (stores, texts):
+            model_scaling.run(stores, texts, args.seconds)
+        return 0
     if not (PEERS / "model_parity.py").is_file():
         print(f"{PEERS} is not there: it makes the batch that both sides read", file=sys.stderr)
         return 2
-    keep_memory()
     measure_training(args)
     before = measure_inference(args)
     if not (PEERS_HOME / "venv" / "bin" / "python").exists():

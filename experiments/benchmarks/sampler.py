@@ -5,7 +5,9 @@
 FOLDER is a RelBench-3 folder. Seed rows are taken in random order, 32 a batch. `tokens_per_second` counts the cells,
 padding left out, of contexts alone; `batch_tokens_per_second` of contexts joined into the tensors that a model reads,
 with the distinct strings of a batch gathered once each. The peer runs afterwards on the same core; it copies two
-384-wide vectors for every cell, so the two do not do the same work.
+384-wide vectors for every cell, so the two do not do the same work. Where other programs share the core, compare
+`*_per_cpu_second`. The lines `threads` are of one sampler that several threads share, each on batches of its own, on as
+many cores as there are threads.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -32,18 +35,22 @@ from rfm.store import build_stores
 
 PEERS_HOME = Path(os.environ.get("PEERS_HOME", Path.home() / ".cache" / "plurel-peers"))
 PEER_SCRIPT = Path(__file__).resolve().parents[3] / "shared" / "peers" / "sampler.py"
+ROUNDS = 5
 NOTE = "the peer also copies two 384-wide vectors per token"
 
 
-def timed(work: Callable[[int], int], seconds: float) -> dict[str, float]:
-    """Calls `work(0)` untimed, then `work(1)`, `work(2)`, ... for `seconds`; each returns the tokens it made."""
+def timed(work: Callable[[int], int], seconds: float, clock: Callable[[], float] = time.process_time) -> dict:
+    """Calls `work(0)` untimed, then `work(1)`, `work(2)`, ... for `seconds`; each returns the tokens it made.
+
+    `clock` counts CPU seconds: of the process, or `time.thread_time` of one thread.
+    """
     work(0)
     tokens = calls = 0
-    cpu, start = time.process_time(), time.perf_counter()
+    cpu, start = clock(), time.perf_counter()
     while time.perf_counter() - start < seconds:
         calls += 1
         tokens += work(calls)
-    wall, cpu = time.perf_counter() - start, time.process_time() - cpu
+    wall, cpu = time.perf_counter() - start, clock() - cpu
     rates = {"tokens_per_second": round(tokens / wall), "tokens_per_cpu_second": round(tokens / cpu)}
     return {"batches": calls, "tokens": tokens, "seconds": round(wall, 3)} | rates
 
@@ -63,15 +70,57 @@ def measure(args: argparse.Namespace, store_root: Path) -> list[dict]:
             chosen = order[np.arange(call * args.batch, (call + 1) * args.batch) % len(order)]
             return sampler.sample(chosen, sampler.task.target_column, item_keys(call, chosen))
 
-        record = {"what": "sampler", "db": store.name, "task": args.task, "split": args.split, "ctx": ctx_len}
-        record |= {"protocol": args.protocol, "policy": args.policy, "batch": args.batch}
-        record |= timed(lambda call, draw=draw: draw(call).num_tokens, args.seconds)
+        def count(call: int, draw=draw) -> int:
+            return draw(call).num_tokens
+
+        def count_batch(call: int, draw=draw) -> int:
+            return make_batch(draw(call), texts).num_tokens
+
+        facts = {"db": store.name, "task": args.task, "split": args.split, "ctx": ctx_len}
+        facts |= {"protocol": args.protocol, "policy": args.policy, "batch": args.batch}
+        record = {"what": "sampler"} | facts | timed(count, args.seconds)
         record["fill"] = round(record["tokens"] / (record["batches"] * args.batch * ctx_len), 4)
-        batches = timed(lambda call, draw=draw: make_batch(draw(call), texts).num_tokens, args.seconds)
-        record["batch_tokens_per_second"] = batches["tokens_per_second"]
+        batches = timed(count_batch, args.seconds)
+        record |= {f"batch_{key}": batches[key] for key in ("tokens_per_second", "tokens_per_cpu_second")}
         print(json.dumps(record), flush=True)
         records.append(record)
+        for work, name in ((count, "contexts"), (count_batch, "batches")):
+            print(json.dumps({"what": "threads", "of": name} | facts | scaling(work, args.threads, args.seconds)))
     return records
+
+
+def scaling(work: Callable[[int], int], threads: int, seconds: float) -> dict[str, float]:
+    """How many times the tokens of one thread on one core `threads` make on as many cores.
+
+    `ratio` is of tokens per second, the median of five pairs of runs one after the other. Where other programs share
+    the cores it says little; `ratio_of_cpu` then tells whether the threads cost one another anything: `threads` times
+    the tokens per CPU second of each, over those of a thread alone.
+    """
+    own = getattr(os, "sched_getaffinity", lambda _: None)(0)
+    rates: dict[int, list[tuple[float, float]]] = {1: [], threads: []}
+    for _ in range(ROUNDS):
+        for count, of_count in rates.items():
+            unpin(count)
+            with ThreadPoolExecutor(count) as pool:
+                parts = list(pool.map(lambda i: _timed_thread(work, i, seconds / ROUNDS), range(count)))
+            wall, cpu = (sum(part[key] for part in parts) for key in ("tokens_per_second", "tokens_per_cpu_second"))
+            of_count.append((wall, cpu))
+    if own is not None:
+        os.sched_setaffinity(0, own)
+    ratio, ratio_of_cpu = np.median(np.array(rates[threads]) / np.array(rates[1]), axis=0)
+    known = {f"tokens_per_second_{count}": round(float(np.median(pairs, axis=0)[0])) for count, pairs in rates.items()}
+    return {"threads": threads, "ratio": round(float(ratio), 2), "ratio_of_cpu": round(float(ratio_of_cpu), 2)} | known
+
+
+def _timed_thread(work: Callable[[int], int], thread: int, seconds: float) -> dict:
+    """Each thread has batches of its own."""
+    return timed(lambda call: work(1000 * thread + call), seconds, time.thread_time)
+
+
+def unpin(cores: int) -> None:
+    """Lets this process use its last `cores` cores."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, set(range(os.cpu_count() - cores, os.cpu_count())))
 
 
 def measure_peer(args: argparse.Namespace) -> list[dict]:
@@ -101,6 +150,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--ctx", default="256,1024", type=lambda text: [int(part) for part in text.split(",")])
     parser.add_argument("--batch", type=int, default=32, help="contexts per call")
     parser.add_argument("--seconds", type=float, default=5.0, help="timed seconds per measurement")
+    parser.add_argument("--threads", type=int, default=2, help="cores of the measurement with threads")
     parser.add_argument("--protocol", default="paper", choices=("paper", "temporal", "relbench"))
     parser.add_argument("--policy", default="paper", choices=("paper", "history", "mixed"))
     return parser.parse_args(argv)
@@ -118,8 +168,9 @@ def main(argv: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     for mine, peer in zip(ours, measure_peer(args), strict=False):
-        ratio = mine["tokens_per_second"] / peer["tokens_per_second"]
-        print(json.dumps({"what": "ratio", "ctx": mine["ctx"], "ours_over_peer": round(ratio, 2), "note": NOTE}))
+        by_wall, by_cpu = (mine[key] / peer[key] for key in ("tokens_per_second", "tokens_per_cpu_second"))
+        ratios = {"ours_over_peer": round(by_wall, 2), "ours_over_peer_per_cpu_second": round(by_cpu, 2)}
+        print(json.dumps({"what": "ratio", "ctx": mine["ctx"]} | ratios | {"note": NOTE}), flush=True)
     return 0
 
 

@@ -15,15 +15,14 @@ import sys
 import time
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from experiments.benchmarks import pin_to_one_core
 from plurel import Config
 from plurel.columns import to_column
-from plurel.edges import Values
+from plurel.edges import ForeignMessages, Values
 from plurel.links import draw_parents
 from plurel.schema import TableSchema
-from plurel.scm import ForeignMessages, TableSCM
+from plurel.scm import TableSCM
 
 PARENT_ROWS, PARENT_COLUMNS, COLUMNS = 1_000, 10, 20
 
@@ -48,7 +47,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0, help="which causal model")
     args = parser.parse_args(argv)
     pin_to_one_core()
-    with threadpool_limits(1), np.errstate(over="ignore", invalid="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         make_table(1_000, args.seed, Config())  # compiles
         for num_rows in args.rows:
             start = time.process_time()

@@ -9,10 +9,10 @@ import pandas as pd
 from relbench.base import Database, Table
 
 from plurel.config import Config
-from plurel.edges import Values
+from plurel.edges import ForeignMessages, Values
 from plurel.random_streams import stream
 from plurel.schema import Schema, TableSchema
-from plurel.scm import ForeignMessages, TableSCM
+from plurel.scm import TableSCM
 from plurel.sql.cells import num_categories, to_cells, typed
 from plurel.sql.keys import capacity_of, key_frame
 from plurel.sql.links import Links, draw_late, draw_links

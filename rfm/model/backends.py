@@ -32,8 +32,11 @@ BackendName = Literal["auto", "sdpa", "segment", "flex"]
 class Attention(Protocol):
     """One of the three attentions of one batch."""
 
-    def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Attention of q to k and v, all (B, L, H, D); zeros where a query has no key."""
+    def attend(self, heads: Tensor, gain: Tensor) -> Tensor:
+        """Attention of the queries to keys and values in heads (B, L, 3, H, D) -> (B, L, H, D).
+
+        Queries and keys are normalised first, queries times gain (D,); zeros where a query has no key.
+        """
         ...
 
 

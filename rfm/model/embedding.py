@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rfm.batch import Batch
-from rfm.model.attention import rms_normalise
+from rfm.model.norm import rms_normalise
 
 TYPES = ("number", "text", "datetime", "boolean")  # position = semantic type of a cell
 TEXT = TYPES.index("text")

@@ -10,13 +10,18 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex_attention
 
 from rfm.batch import Batch
+from rfm.model.norm import normalise_heads
 
 Rule = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 MIN_WIDTH = 16  # of a head: what the kernel's matrix products need
+USUAL_PARENTS = (
+    5  # databases with more foreign keys in a table are rare, and left out of pretraining (paper, section 3)
+)
 
 
 @dataclass(frozen=True)
@@ -35,11 +40,11 @@ class FlexMask:
             for name, rule in mask_rules(batch).items()
         }
 
-    def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Attention of q to k and v, all (B, L, H, D); zeros where a query has no key."""
-        attention = compiled(flex_attention) if q.is_cuda else flex_attention
-        heads = [x.transpose(1, 2) for x in (q, k, v)]  # (B, H, L, D)
-        return attention(*heads, block_mask=self.block_mask).transpose(1, 2)
+    def attend(self, heads: Tensor, gain: Tensor) -> Tensor:
+        """Normalised attention of heads (B, L, 3, H, D) with a gain (D,) on the queries -> (B, L, H, D)."""
+        attention = compiled(flex_attention) if heads.is_cuda else flex_attention
+        qkv = [x.transpose(1, 2) for x in normalise_heads(heads, gain)]  # (B, H, L, D)
+        return attention(*qkv, block_mask=self.block_mask).transpose(1, 2)
 
 
 def mask_rules(batch: Batch) -> dict[str, Rule]:
@@ -48,7 +53,8 @@ def mask_rules(batch: Batch) -> dict[str, Rule]:
     row = torch.where(batch.is_padding, -2, batch.row_idx)
     column = batch.column_idx
     real = ~batch.is_padding
-    slots = batch.parent_idx.unbind(-1)
+    unused = max(0, USUAL_PARENTS - batch.parent_idx.shape[-1])  # batches of other databases compile nothing anew
+    slots = F.pad(batch.parent_idx, (0, unused), value=-1).unbind(-1)
 
     def points_to(b: Tensor, child: Tensor, parent: Tensor) -> Tensor:
         found = slots[0][b, child] == row[b, parent]
@@ -70,5 +76,8 @@ def mask_rules(batch: Batch) -> dict[str, Rule]:
 
 @lru_cache(maxsize=2)
 def compiled(function: Callable) -> Callable:
-    """The function compiled once for each shape; contexts have a fixed one."""
-    return torch.compile(function, dynamic=False)
+    """The function compiled once for each rule and shape; contexts of a training have a fixed one.
+
+    Past torch's usual limit of eight it would run uncompiled, and materialise what it is there to avoid.
+    """
+    return torch._dynamo.config.patch(recompile_limit=64)(torch.compile(function, dynamic=False))

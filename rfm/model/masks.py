@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from rfm.batch import Batch
+from rfm.model.norm import normalise_heads
 
 
 @dataclass(frozen=True)
@@ -65,8 +66,8 @@ class AttentionBias:
         bias = torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill_(~mask & has_key, float("-inf"))
         return cls(bias[:, None], has_key.to(dtype))
 
-    def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Attention of q to k and v, all (B, L, H, D); zeros where a query has no key."""
-        q, k, v = (x.transpose(1, 2) for x in (q, k, v))  # (B, H, L, D)
+    def attend(self, heads: Tensor, gain: Tensor) -> Tensor:
+        """Normalised attention of heads (B, L, 3, H, D) with a gain (D,) on the queries -> (B, L, H, D)."""
+        q, k, v = (x.transpose(1, 2) for x in normalise_heads(heads, gain))  # (B, H, L, D)
         joined = F.scaled_dot_product_attention(q, k, v, attn_mask=self.bias)
         return joined.transpose(1, 2) * self.has_key[..., None]

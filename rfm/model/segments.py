@@ -8,7 +8,7 @@ Axes: B sequences, L cells, H heads, D head width.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,7 +19,10 @@ from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
 from rfm.batch import Batch
+from rfm.model import _segment_groups as groups
 from rfm.model import _segment_kernel as kernel
+from rfm.model._narrow import to_array
+from rfm.model.norm import NORM_EPS
 
 
 @dataclass(frozen=True)
@@ -52,53 +55,71 @@ class Segments:
         def grouped(label: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
             key = sequence[cells] * (label.max(initial=0) + 1) + label[cells]
             order = cells[np.argsort(key, kind="stable")]
-            start = kernel.runs(sequence, label, order)
+            start = groups.runs(sequence, label, order)
             first_group = np.searchsorted(sequence[order[start[:-1]]], np.arange(size + 1))
             return first_group, start, order
 
         first_column, column_start, by_column = grouped(column)
         first_row, row_start, by_row = grouped(row)
         parents = batch.parent_idx.numpy().reshape(size * length, -1)
-        child, parent = kernel.row_edges(row, parents, row_start, by_row, length)
-        feat = kernel.gather_keys(row_start, by_row, child, parent, True)
-        nbr = kernel.gather_keys(row_start, by_row, parent, child, False)
+        child, parent = groups.row_edges(row, parents, row_start, by_row, length)
+        feat = groups.gather_keys(row_start, by_row, child, parent, True)
+        nbr = groups.gather_keys(row_start, by_row, parent, child, False)
         return {
             "col": cls(first_column, column_start, by_column, column_start, by_column),
             "feat": cls(first_row, row_start, by_row, *feat),
             "nbr": cls(first_row, row_start, by_row, *nbr),
         }
 
-    def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Attention of q to k and v, all (B, L, H, D); zeros where a query has no key.
+    def attend(self, heads: Tensor, gain: Tensor) -> Tensor:
+        """Normalised attention of heads (B, L, 3, H, D) with a gain (D,) on the queries -> (B, L, H, D).
 
-        Narrow floats are widened to float32 and the result narrowed again.
+        bfloat16 is read and written as such, and computed on in float32.
         """
-        dtype = torch.promote_types(q.dtype, torch.float32)
-        return _Attend.apply(q.to(dtype), k.to(dtype), v.to(dtype), self).to(q.dtype)
+        return _Attend.apply(heads, gain, self)
 
 
 class _Attend(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: FunctionCtx, q: Tensor, k: Tensor, v: Tensor, segments: Segments) -> Tensor:
-        out, log_sum = torch.zeros(q.shape, dtype=q.dtype), torch.zeros(q.shape[:-1], dtype=q.dtype)
-        _run(kernel.forward, q, [*map(_flat, (q, k, v)), *_lists(segments, q), *map(_flat, (out, log_sum))])
-        ctx.save_for_backward(q, k, v, out, log_sum)
+    def forward(ctx: FunctionCtx, heads: Tensor, gain: Tensor, segments: Segments) -> Tensor:
+        heads, wide = heads.contiguous(), torch.promote_types(heads.dtype, torch.float32)
+        scaled = gain.to(wide) * heads.shape[-1] ** -0.5
+        size, length, _, num_heads, width = heads.shape
+        out = torch.zeros(size, length, num_heads, width, dtype=heads.dtype)
+        log_sum = torch.zeros(size, length, num_heads, dtype=wide)
+        _run(kernel.forward, heads, scaled, segments, [out, log_sum])
+        ctx.save_for_backward(heads, gain, scaled, out, log_sum)
         ctx.segments = segments
         return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: FunctionCtx, d_out: Tensor) -> tuple[Tensor | None, ...]:
-        q, k, v, out, log_sum = ctx.saved_tensors
-        grads = [torch.zeros(q.shape, dtype=q.dtype) for _ in range(3)]
-        rest = map(_flat, (out, log_sum, d_out, *grads))
-        _run(kernel.backward, q, [*map(_flat, (q, k, v)), *_lists(ctx.segments, q), *rest])
-        return *grads, None
+        heads, gain, scaled, out, log_sum = ctx.saved_tensors
+        d_heads = torch.empty_like(heads)
+        d_gain = torch.zeros(heads.shape[0] * heads.shape[3], heads.shape[4], dtype=scaled.dtype)
+        _run(kernel.backward, heads, scaled, ctx.segments, [out, log_sum, d_out.to(heads.dtype)], [d_heads, d_gain])
+        d_gain = d_gain.sum(0) * heads.shape[-1] ** -0.5
+        return d_heads, d_gain.to(gain.dtype), None
 
 
-def _run(loops: Callable[..., None], q: Tensor, arguments: list) -> None:
+def _run(
+    loops: Callable[..., None],
+    heads: Tensor,
+    gain: Tensor,
+    segments: Segments,
+    of_cells: list[Tensor],
+    gradients: Sequence[Tensor] = (),
+) -> None:
     """All tasks of a kernel on as many threads as torch uses; its loops run without Python's lock."""
-    num_tasks, threads = q.shape[0] * q.shape[2], torch.get_num_threads()
+    s, (size, length, _, num_heads, _) = segments, heads.shape
+    eps = np.float64(NORM_EPS) if gain.dtype == torch.float64 else np.float32(NORM_EPS)
+    lists = (length, s.first_group, s.query_start, s.queries, s.key_start, s.keys)
+    arrays = [to_array(x.flatten(0, 1)) for x in of_cells]
+    if gradients:
+        arrays += [to_array(gradients[0].flatten(0, 1)), to_array(gradients[1])]
+    arguments = (to_array(heads.flatten(0, 1)), to_array(gain), eps, *lists, *arrays)
+    num_tasks, threads = size * num_heads, torch.get_num_threads()
     if threads == 1:
         return loops((0, num_tasks), *arguments)
     ends = [num_tasks * i // threads for i in range(threads + 1)]
@@ -110,15 +131,3 @@ def _run(loops: Callable[..., None], q: Tensor, arguments: list) -> None:
 @lru_cache(maxsize=1)
 def _pool(threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, "segments")
-
-
-def _lists(segments: Segments, q: Tensor) -> tuple:
-    """The kernel's arguments between the inputs and the outputs."""
-    s, scale = segments, np.float64(q.shape[-1] ** -0.5)
-    scale = scale.astype(np.float32) if q.dtype == torch.float32 else scale
-    return q.shape[2], s.first_group, s.query_start, s.queries, s.key_start, s.keys, scale
-
-
-def _flat(x: Tensor) -> np.ndarray:
-    """(B, L, H, D) -> (B·L·H, D), (B, L, H) -> (B·L·H,), sharing memory where x is contiguous."""
-    return x.detach().contiguous().flatten(0, 2).numpy()

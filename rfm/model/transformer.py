@@ -11,10 +11,11 @@ from torch import Tensor, nn
 
 from rfm.batch import Batch
 from rfm.errors import RfmError
-from rfm.model.attention import MaskedAttention, RMSNorm, rms_normalise
+from rfm.model.attention import MaskedAttention
 from rfm.model.backends import ATTENTIONS, Attention, BackendName, check_backend, choose_backend, make_attentions
 from rfm.model.config import ModelConfig
 from rfm.model.embedding import TYPES, embed_cells
+from rfm.model.norm import RMSNorm, rms_normalise
 
 
 class FeedForward(nn.Module):
@@ -79,12 +80,16 @@ class RelationalTransformer(nn.Module):
                 f"{batch.text_embeddings.shape[-1]}; build the stores with the text model of the model's training"
             )
         x = embed_cells(batch, self.enc_dict, self.norm_dict, self.mask_embs)
-        dtype = _compute_dtype(x)
-        backend = choose_backend(self.attention, x.device, self.config.d_model // self.config.num_heads, dtype)
-        attentions = make_attentions(batch, backend, dtype)
+        attentions = self.attentions(batch, x)
         for block in self.blocks:
             x = block(x, attentions)
         return self.norm_out(x)
+
+    def attentions(self, batch: Batch, x: Tensor) -> dict[str, Attention]:
+        """The attentions of every block, made once for cells x (B, L, D)."""
+        dtype = _compute_dtype(x)
+        backend = choose_backend(self.attention, x.device, self.config.d_model // self.config.num_heads, dtype)
+        return make_attentions(batch, backend, dtype)
 
     def decode(self, hidden: Tensor) -> dict[str, Tensor]:
         """Predictions of every type at the given positions: (..., D) -> type -> (..., 1), or (..., d_text) for text.

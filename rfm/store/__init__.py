@@ -2,6 +2,7 @@
 
 from rfm.store.build import build_store, build_stores
 from rfm.store.format import NEVER, NO_TIME, Column, SemType, TableInfo, TaskInfo
+from rfm.store.reindex import reindex_database
 from rfm.store.store import Store
 from rfm.store.text import TextTable
 
@@ -16,4 +17,5 @@ __all__ = [
     "TextTable",
     "build_store",
     "build_stores",
+    "reindex_database",
 ]

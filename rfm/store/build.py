@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
+from relbench.base import Dataset
 from relbench.manifest import KIND_AUTOCOMPLETE, TaskManifest
 from tqdm import tqdm
 
 from rfm.errors import RfmError
-from rfm.store.arrays import describe_columns, describe_tables, join_arrays
-from rfm.store.format import LABEL_PREFIX, META_NAME, NO_TIME, StoreMeta, TableInfo, TaskInfo
+from rfm.store.arrays import describe_classes, describe_columns, describe_tables, join_arrays
+from rfm.store.format import LABEL_PREFIX, META_NAME, NO_TIME, StoreMeta, TableInfo, TaskClass, TaskInfo
 from rfm.store.keys import group_by_time
 from rfm.store.labels import (
-    BINARY,
     Labels,
     Unsupported,
     autocomplete_labels,
@@ -26,21 +26,24 @@ from rfm.store.labels import (
     timedelta_seconds,
 )
 from rfm.store.parts import TablePart, database_part, label_part
-from rfm.store.source import Source, fingerprint, open_source, read_parquet
+from rfm.store.source import Source, count_rows, fingerprint, list_sources, open_source, read_parquet
 from rfm.store.store import Store
 from rfm.store.text import TextTable
 
 
 def build_stores(
-    sources: Iterable[str | Path], root: str | Path, text_model: str = "minilm", progress: bool = True
+    sources: Iterable[str | Path | Dataset], root: str | Path, text_model: str = "minilm", progress: bool = True
 ) -> tuple[list[Store], TextTable]:
     """The stores of all sources under one root, in order, and their embedded texts; what is valid already is kept.
+
+    A source is a RelBench-3 folder, a corpus (a folder of such folders: all of them, by name), a Hub name, or what
+    `relbench.load_dataset` returns.
 
     Raises:
         RfmError: a source or an existing text table is unfit, or two sources have one name.
     """
     opened: dict[str, Source] = {}
-    for source in map(open_source, sources):
+    for source in map(open_source, itertools.chain.from_iterable(map(list_sources, sources))):
         if source.name in opened:
             raise RfmError(f"{opened[source.name].path} and {source.path} are both named {source.name!r}; rename one")
         opened[source.name] = source
@@ -51,8 +54,8 @@ def build_stores(
     return stores, texts
 
 
-def build_store(source: str | Path | Source, root: str | Path, texts: TextTable) -> Store:
-    """The store of one RelBench-3 folder or Hub dataset, at root/<database name>.
+def build_store(source: str | Path | Dataset | Source, root: str | Path, texts: TextTable) -> Store:
+    """The store of one database, at root/<database name>; `source` as in `build_stores`, but no corpus.
 
     An existing store with the same fingerprint and text table is opened; any other is built anew. Its strings join
     `texts` (and are embedded by `texts.embed`).
@@ -67,9 +70,8 @@ def build_store(source: str | Path | Source, root: str | Path, texts: TextTable)
     if existing is not None:
         return existing
     val_time, test_time = (int(source.timestamp(which).timestamp() // 1) for which in ("val", "test"))
-    tables = {name: read_parquet(source.table_path(name), f"table {name!r}") for name in source.manifest.tables}
-    parts = _database_parts(source, tables, val_time)
-    labels, skipped = _read_tasks(source, tables)
+    parts = _database_parts(source, val_time)
+    labels, skipped = _read_tasks(source, {part.name: part.num_rows for part in parts})
     first_row = {info.name: info.first_row for info in describe_tables(parts)}
     for task, found in labels.items():
         manifest = source.tasks[task]
@@ -81,7 +83,8 @@ def build_store(source: str | Path | Source, root: str | Path, texts: TextTable)
     tasks = []
     for task, found in labels.items():
         arrays.update(_task_arrays(f"task{len(tasks)}", task, source.tasks[task], found, infos))
-        tasks.append(_task_info(source, task, found, parts, infos))
+        classes = describe_classes(task, source.tasks[task], found, parts, texts)
+        tasks.append(_task_info(source, task, found, parts, infos, classes))
     meta = StoreMeta(
         name=source.name,
         fingerprint=key,
@@ -110,32 +113,34 @@ def _open_valid(path: Path, key: str, texts: TextTable) -> Store | None:
     return store if store.fingerprint == key and has_texts else None
 
 
-def _database_parts(source: Source, tables: dict[str, pa.Table], val_time: int) -> list[TablePart]:
+def _database_parts(source: Source, val_time: int) -> list[TablePart]:
+    """Every table, one in memory at a time."""
     rows, first = {}, 0
-    for name, table in tables.items():
-        rows[name] = (first, table.num_rows)
-        first += table.num_rows
-    binary: dict[str, set[str]] = {name: set() for name in tables}
+    for name in source.manifest.tables:
+        num_rows = count_rows(source.table_path(name), f"table {name!r}")
+        rows[name] = (first, num_rows)
+        first += num_rows
+    targets: dict[str, dict[str, str]] = {name: {} for name in rows}
     for task in source.tasks.values():
-        if task.kind == KIND_AUTOCOMPLETE and task.task_type == BINARY and task.entity_table in binary:
-            binary[task.entity_table].add(task.target_col)
-    return [
-        database_part(name, table, source.manifest.tables[name], rows, val_time, binary[name])
-        for name, table in tables.items()
-    ]
+        if task.kind == KIND_AUTOCOMPLETE and task.entity_table in targets:
+            targets[task.entity_table][task.target_col] = task.task_type
+    parts = []
+    for name, spec in source.manifest.tables.items():
+        table = read_parquet(source.table_path(name), f"table {name!r}")
+        parts.append(database_part(name, table, spec, rows, val_time, source.sem_types.get(name, {}), targets[name]))
+    return parts
 
 
-def _read_tasks(source: Source, tables: dict[str, pa.Table]) -> tuple[dict[str, Labels], dict[str, str]]:
+def _read_tasks(source: Source, num_rows: dict[str, int]) -> tuple[dict[str, Labels], dict[str, str]]:
     """Labels of the supported tasks, and the reason why each other is left out."""
     labels, skipped = {}, {}
     for task, manifest in source.tasks.items():
         try:
             check_supported(source, task, manifest)
-            entities = tables[manifest.entity_table]
             if manifest.kind == KIND_AUTOCOMPLETE:
-                labels[task] = autocomplete_labels(source, task, manifest, entities)
+                labels[task] = autocomplete_labels(source, task, manifest)
             else:
-                labels[task] = read_labels(source, task, manifest, entities.num_rows)
+                labels[task] = read_labels(source, task, manifest, num_rows[manifest.entity_table])
         except Unsupported as reason:
             skipped[task] = str(reason)
     return labels, skipped
@@ -158,7 +163,12 @@ def _task_arrays(
 
 
 def _task_info(
-    source: Source, task: str, labels: Labels, parts: list[TablePart], infos: tuple[TableInfo, ...]
+    source: Source,
+    task: str,
+    labels: Labels,
+    parts: list[TablePart],
+    infos: tuple[TableInfo, ...],
+    classes: tuple[TaskClass, ...],
 ) -> TaskInfo:
     manifest = source.tasks[task]
     autocomplete = manifest.kind == KIND_AUTOCOMPLETE
@@ -179,6 +189,7 @@ def _task_info(
         table=table,
         target_column=infos[index].column_ids[position],
         split_sizes=labels.split_sizes,
+        classes=classes,
     )
 
 

@@ -2,10 +2,20 @@
 
     arrow type                        semantic type   value
     bool                              BOOLEAN         0 or 1
-    integer, floating, decimal        NUMBER          as it is
+    integer, floating, decimal        BOOLEAN         where both 0 and 1 occur and nothing else,
+                                      NUMBER          as it is, otherwise
+    duration                          NUMBER          seconds
     timestamp, date                   DATETIME        seconds since 1970 (UTC)
     dictionary (pandas' category),
-    string and everything else        TEXT            str() of the value
+    string and everything else        TEXT            str() of the value; a list is one string, such as "[1, 2]"
+
+So a category is TEXT, one string per level, and codes of categories look like numbers. The dataset's manifest can say
+otherwise, column by column, under a key that relbench leaves alone:
+
+    tables:
+      orders:
+        pkey: order_id
+        sem_types: {status_code: text, is_paid: boolean}     # number | boolean | datetime | text
 
 Missing, and so without a cell: null, NaN, NaT, and numbers that float32 cannot hold (infinities among them).
 """
@@ -15,6 +25,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -23,6 +34,7 @@ from rfm.store.format import SemType
 
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
 _UNITS_PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+_FIRST_SECOND, _LAST_SECOND = (int(t.timestamp()) for t in (pd.Timestamp.min.ceil("s"), pd.Timestamp.max.floor("s")))
 
 
 @dataclass(frozen=True)
@@ -41,21 +53,45 @@ def is_number_type(kind: pa.DataType) -> bool:
     return pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
 
 
-def read_column(array: pa.ChunkedArray) -> ColumnValues:
-    """Types and converts one column."""
+def read_column(array: pa.ChunkedArray, wanted: SemType | None, what: str) -> ColumnValues:
+    """Types and converts one column; `wanted` takes the place of the rule above.
+
+    Raises:
+        RfmError: naming `what`, where the values cannot be of the wanted type.
+    """
     kind = array.type
-    if pa.types.is_boolean(kind):
-        return _numeric(SemType.BOOLEAN, to_float(array))
-    if is_number_type(kind):
-        return _numeric(SemType.NUMBER, to_float(array))
+    if wanted is SemType.TEXT:
+        return _text(to_strings(array))
+    if pa.types.is_null(kind) and wanted is not None:
+        return _numeric(wanted, to_float(array))
+    if pa.types.is_boolean(kind) or is_number_type(kind) or pa.types.is_duration(kind):
+        return _number_or_boolean(to_float(array), wanted, pa.types.is_boolean(kind), what)
     if _is_time_type(kind):
+        found = SemType.DATETIME
         seconds, fraction, valid = to_seconds(array)
-        return _numeric(SemType.DATETIME, np.where(valid, seconds + fraction * 1e-9, np.nan))
-    return _text(array)
+        values = _numeric(found, np.where(valid, seconds + fraction * 1e-9, np.nan))
+    else:
+        found, values = SemType.TEXT, _text(array)
+    if wanted not in (None, found):
+        raise RfmError(f"{what}: {kind} cannot be read as {wanted.name.lower()}, as the manifest's sem_types want it")
+    return values
+
+
+def _number_or_boolean(value: np.ndarray, wanted: SemType | None, is_boolean: bool, what: str) -> ColumnValues:
+    known = value[~np.isnan(value)]
+    is_binary = bool(np.isin(known, (0.0, 1.0)).all())
+    if wanted is SemType.DATETIME or (wanted is SemType.BOOLEAN and not is_binary):
+        wrong = "a number" if wanted is SemType.DATETIME else f"{known[~np.isin(known, (0.0, 1.0))][0]:g}"
+        raise RfmError(f"{what}: {wrong} cannot be read as {wanted.name.lower()}, as the manifest's sem_types want it")
+    both_occur = is_binary and len(known) > 0 and known.min() != known.max()
+    by_rule = SemType.BOOLEAN if is_boolean or both_occur else SemType.NUMBER
+    return _numeric(by_rule if wanted is None else wanted, value)
 
 
 def to_float(array: pa.ChunkedArray) -> np.ndarray:
-    """float64 (n,) of a boolean, number or null column, NaN where null."""
+    """float64 (n,) of a boolean, number, duration (in seconds) or null column, NaN where null."""
+    if pa.types.is_duration(array.type):
+        return to_float(array.cast(pa.int64())) / _UNITS_PER_SECOND[array.type.unit]
     return pc.fill_null(array.cast(pa.float64(), safe=False), np.nan).to_numpy()
 
 
@@ -64,7 +100,7 @@ def to_seconds(array: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray, np.ndarr
     kind = array.type
     valid = np.asarray(pc.is_valid(array).to_numpy(), dtype=bool)
     if pa.types.is_date(kind):
-        array, unit = array.cast(pa.timestamp("s")), "s"
+        array, unit = array.cast(pa.timestamp("s"), safe=False), "s"
     else:
         unit = kind.unit
     raw = pc.fill_null(array.cast(pa.int64()), 0).to_numpy()
@@ -72,14 +108,39 @@ def to_seconds(array: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray, np.ndarr
     return seconds, rest * (10**9 // _UNITS_PER_SECOND[unit]), valid
 
 
-def time_column(array: pa.ChunkedArray, what: str, column: str) -> pa.ChunkedArray:
-    """The array itself, once its type is that of a time column.
+def to_strings(array: pa.ChunkedArray) -> pa.ChunkedArray:
+    """The column as strings, null where missing; whole numbers without a decimal point."""
+    kind = array.type
+    if not is_number_type(kind):
+        return array.cast(pa.string()) if pa.types.is_boolean(kind) or _is_time_type(kind) else array
+    if not pa.types.is_integer(kind):
+        value = to_float(array)
+        array = pa.chunked_array([pa.array(value, from_pandas=True)])
+        known = value[~np.isnan(value)]
+        if (np.abs(known) < 2**53).all() and (known == np.floor(known)).all():
+            array = array.cast(pa.int64())
+    return array.cast(pa.string())
+
+
+def check_time_column(array: pa.ChunkedArray, what: str, column: str) -> pa.ChunkedArray:
+    """The array itself, if it can be a time column.
 
     Raises:
-        RfmError: naming `what` and the column, for other than timestamps and dates.
+        RfmError: naming `what`, the column and the row, for other than timestamps and dates, and for times that
+            relbench and pandas cannot hold in nanoseconds, such as 9999-12-31 in place of "unknown".
     """
     if not _is_time_type(array.type):
-        raise RfmError(f"{what}: time column {column!r} must be a timestamp or date, got {array.type}")
+        first = f"; row 0 holds {array[0].as_py()!r}" if len(array) else ""
+        raise RfmError(f"{what}: time column {column!r} must be a timestamp or date, got {array.type}{first}")
+    seconds, _, valid = to_seconds(array)
+    outside = valid & ((seconds < _FIRST_SECOND) | (seconds > _LAST_SECOND))
+    if outside.any():
+        row = int(np.argmax(outside))
+        time = np.datetime64(int(seconds[row]), "s")
+        raise RfmError(
+            f"{what}: time column {column!r} has {time} in row {row}; times must lie between 1677-09-22 and 2262-04-11 "
+            "(leave an unknown time empty)"
+        )
     return array
 
 

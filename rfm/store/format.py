@@ -18,7 +18,8 @@
             task<i>_offset.npy       # int64   (entities+1,)  label rows of each entity (not for autocomplete tasks)
             task<i>_label.npy        # int32   (labels,)      by (time, row) in each entity
             task<i>_row.npy          # int32   (labels,)      train, val, test rows, each in the task's own order
-            task<i>_target.npy       # float64 (labels,)      raw targets of these rows, NaN where hidden or missing
+            task<i>_target.npy       # float64 (labels,)      raw targets of these rows, NaN where hidden or missing;
+                                     #                        of a multiclass task positions in its classes
 
 Rows are numbered through: the database's tables in the manifest's order, then one label table per forecast or
 external task (named `task:<task>`), its train, val and test rows in file order. An autocomplete task has no rows of
@@ -39,7 +40,7 @@ import numpy as np
 
 from rfm.errors import RfmError
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 META_NAME = "store.json"
 LABEL_PREFIX = "task:"
 SPLITS = ("train", "val", "test")
@@ -92,8 +93,21 @@ class TableInfo:
 
 
 @dataclass(frozen=True)
+class TaskClass:
+    """A class of a multiclass task, and the boolean column "is it this class" that `rfm.classes` makes of it."""
+
+    value: str
+    text: int
+    """Id in the text table of `value`: the class of a target cell."""
+    name_text: int
+    """Id in the text table of "<target> is <value> of <table>"."""
+    stats: dict[str, tuple[float, float]]
+    """As `Column.stats`, of the boolean column."""
+
+
+@dataclass(frozen=True)
 class TaskInfo:
-    """A binary classification or regression task."""
+    """A classification or regression task. The target of a multiclass task is a column of texts."""
 
     name: str
     kind: str
@@ -111,6 +125,8 @@ class TaskInfo:
     """Table whose rows are the seeds: `task:<name>`, or the entity table of an autocomplete task."""
     target_column: int
     split_sizes: tuple[int, int, int]
+    classes: tuple[TaskClass, ...] = ()
+    """Of a multiclass task, in order of their number or name; the targets of its rows are positions in here."""
 
 
 @dataclass(frozen=True)
@@ -159,7 +175,15 @@ class StoreMeta:
             "tables": tuple(_from_dict(TableInfo, t, path, column_ids=tuple) for t in meta.tables),
             "columns": tuple(_from_dict(Column, c, path, sem_type=SemType, stats=_pairs) for c in meta.columns),
             "tasks": tuple(
-                _from_dict(TaskInfo, t, path, remove_columns=_tuples, split_sizes=tuple) for t in meta.tasks
+                _from_dict(
+                    TaskInfo,
+                    t,
+                    path,
+                    remove_columns=_tuples,
+                    split_sizes=tuple,
+                    classes=lambda found: tuple(_from_dict(TaskClass, c, path, stats=_pairs) for c in found),
+                )
+                for t in meta.tasks
             ),
             "arrays": {name: (dtype, tuple(shape)) for name, (dtype, shape) in meta.arrays.items()},
         }

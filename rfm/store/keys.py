@@ -8,6 +8,8 @@ import pyarrow as pa
 from rfm.errors import RfmError
 from rfm.store.columns import is_number_type, to_float
 
+_REINDEX = "`rfm.reindex_database(source, new_folder)` writes a copy with such keys"
+
 
 def check_pkey(array: pa.ChunkedArray, table: str, column: str) -> None:
     """Raises RfmError unless the primary key is 0, 1, ..., n - 1 in row order, as RelBench 3 wants it."""
@@ -15,10 +17,9 @@ def check_pkey(array: pa.ChunkedArray, table: str, column: str) -> None:
     wrong = np.flatnonzero(key != np.arange(len(key)))
     if len(wrong):
         row = int(wrong[0])
-        got = "null" if np.isnan(key[row]) else f"{key[row]:g}"
+        got = "null" if np.isnan(key[row]) else f"{key[row]:.17g}"
         raise RfmError(
-            f"table {table!r}: primary key {column!r} must be 0..n-1 in row order, but row {row} has {got}; "
-            "reindex the database"
+            f"table {table!r}: primary key {column!r} must be 0..n-1 in row order, but row {row} has {got}; {_REINDEX}"
         )
 
 
@@ -62,8 +63,13 @@ def group_by_time(group: np.ndarray, row: np.ndarray, row_time: np.ndarray, num_
 def _whole_numbers(array: pa.ChunkedArray, table: str, column: str) -> np.ndarray:
     """float64 (n,), NaN where null: exact, as row numbers stay far below 2**53."""
     if not (is_number_type(array.type) or pa.types.is_null(array.type)):
-        raise RfmError(f"table {table!r}: key {column!r} must hold integers 0..n-1, got {array.type}")
+        first = f" ({array[0].as_py()!r} in row 0)" if len(array) else ""
+        raise RfmError(
+            f"table {table!r}: key {column!r} must hold integers 0..n-1, got {array.type}{first}; {_REINDEX}"
+        )
     key = to_float(array)
-    if np.any(np.isfinite(key) & (key != np.floor(key))):
-        raise RfmError(f"table {table!r}: key {column!r} must hold integers, got fractions")
+    fractions = np.isfinite(key) & (key != np.floor(key))
+    if fractions.any():
+        row = int(np.argmax(fractions))
+        raise RfmError(f"table {table!r}: key {column!r} must hold integers, but row {row} has {key[row]:.17g}")
     return key

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 import relbench
 from relbench.manifest import KIND_AUTOCOMPLETE, KIND_EXTERNAL, KIND_FORECAST, TaskManifest
 
 from rfm.errors import RfmError
-from rfm.store.columns import is_number_type, time_column, to_float, to_seconds
-from rfm.store.format import SPLITS, unknown
+from rfm.store.columns import check_time_column, is_number_type, read_column, to_float, to_seconds
+from rfm.store.format import SPLITS, SemType, unknown
 from rfm.store.source import Source, read_parquet
 
-BINARY, REGRESSION = "binary_classification", "regression"
+BINARY, REGRESSION, MULTICLASS = "binary_classification", "regression", "multiclass_classification"
 
 
 class Unsupported(Exception):
@@ -30,6 +32,7 @@ class Labels:
     time: np.ndarray | None  # int64 (n,), seconds; None where the task has no time or (autocomplete) no rows of its own
     target: np.ndarray  # float64 (n,), NaN where hidden or missing
     split_sizes: tuple[int, int, int]
+    classes: tuple[str, ...] = ()  # of a multiclass task, whose targets are positions in here
 
 
 def timedelta_seconds(manifest: TaskManifest) -> int:
@@ -45,9 +48,9 @@ def timedelta_seconds(manifest: TaskManifest) -> int:
 
 
 def check_supported(source: Source, task: str, manifest: TaskManifest) -> None:
-    """Raises Unsupported unless it is a binary classification or regression of entities; RfmError: unknown table."""
-    if manifest.task_type not in (BINARY, REGRESSION):
-        raise Unsupported(f"{manifest.task_type} is not supported")
+    """Raises Unsupported unless it is a classification or regression of entities; RfmError: unknown table."""
+    if manifest.task_type not in (BINARY, REGRESSION, MULTICLASS):
+        raise Unsupported(f"{manifest.task_type} is not supported; {BINARY}, {MULTICLASS} and {REGRESSION} are")
     if manifest.kind != KIND_AUTOCOMPLETE and manifest.entity_col is None:
         raise Unsupported("it names no entity column")
     if manifest.target_col is None:
@@ -78,25 +81,28 @@ def read_labels(source: Source, task: str, manifest: TaskManifest, num_entities:
         parts.append(_label_part(table, manifest, num_entities, what))
     entities, times, targets = zip(*parts, strict=True)
     sizes = tuple(len(entity) for entity in entities)
-    target = np.concatenate(targets)
-    check_binary(manifest, target)
+    target, classes = _numbers(manifest, targets)
     time = None if manifest.time_col is None else np.concatenate(times)
-    return Labels(np.concatenate(entities), time, target, sizes)
+    return Labels(np.concatenate(entities), time, target, sizes, classes)
 
 
-def autocomplete_labels(source: Source, task: str, manifest: TaskManifest, table: pa.Table) -> Labels:
+def autocomplete_labels(source: Source, task: str, manifest: TaskManifest) -> Labels:
     """The rows of the entity table that have the target, split by time, in relbench's order (time, then row).
 
     train: time <= val timestamp; val: (val, test timestamp]; test: later. Label files, where there are some, name
     rows and order instead, as in relbench.
     """
     what = f"task {task!r}: table {manifest.entity_table!r}"
-    if manifest.target_col not in table.column_names:
-        raise unknown("column", manifest.target_col, table.column_names, what)
+    path = source.table_path(manifest.entity_table)
+    names = pq.read_schema(path).names
+    if manifest.target_col not in names:
+        raise unknown("column", manifest.target_col, names, what)
     spec = source.manifest.tables[manifest.entity_table]
     if manifest.target_col in (spec.pkey, *spec.fkeys):
         raise RfmError(f"{what}: target {manifest.target_col!r} is a key; only feature columns can be targets")
-    target = _targets(table[manifest.target_col])
+    wanted = [manifest.target_col] + ([spec.time_col] if spec.time_col not in (None, manifest.target_col) else [])
+    table = read_parquet(path, what, wanted)
+    target, classes = _numbers(manifest, [table[manifest.target_col]])
     rows = _autocomplete_files(source, task, spec.pkey or "primary_key", len(target))
     if rows is None:
         if spec.time_col is None:
@@ -106,37 +112,62 @@ def autocomplete_labels(source: Source, task: str, manifest: TaskManifest, table
         rows = _split_by_time(source, table[spec.time_col], target)
     sizes = tuple(len(part) for part in rows)
     chosen = np.concatenate(rows)
-    check_binary(manifest, target)
-    return Labels(chosen, None, target[chosen], sizes)
+    return Labels(chosen, None, target[chosen], sizes, classes)
 
 
-def check_binary(manifest: TaskManifest, target: np.ndarray) -> None:
-    """Raises Unsupported if a classification target has other values than 0, 1 and missing."""
+def _numbers(manifest: TaskManifest, columns: Sequence[pa.ChunkedArray]) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Targets of all columns, one after the other, as float64, and the classes that they are positions in, if any."""
+    if manifest.task_type == MULTICLASS:
+        return _class_positions(columns)
+    target = np.concatenate([_targets(column) for column in columns])
     if manifest.task_type == BINARY and not np.isin(target[~np.isnan(target)], (0.0, 1.0)).all():
         raise Unsupported(f"target {manifest.target_col!r} has values other than 0 and 1")
+    return target, ()
+
+
+def _class_positions(columns: Sequence[pa.ChunkedArray]) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Classes are strings, as `columns.to_strings` writes them; numbers in their order, other strings in theirs."""
+    for column in columns:
+        if pa.types.is_nested(column.type):
+            raise Unsupported(f"the target is {column.type}, not one class a row")
+    found = [read_column(column, SemType.TEXT, "target") for column in columns]
+    names = {
+        string
+        for values in found
+        for string in np.array(values.strings, dtype=object)[np.unique(values.text[values.valid])]
+    }
+    try:
+        classes = tuple(sorted(sorted(names), key=float))
+    except ValueError:
+        classes = tuple(sorted(names))
+    position = {name: float(i) for i, name in enumerate(classes)}
+    targets = [np.array([*(position.get(s, np.nan) for s in v.strings), np.nan])[v.text] for v in found]
+    return np.concatenate(targets), classes
 
 
 def _label_part(table: pa.Table, manifest: TaskManifest, num_entities: int, what: str) -> tuple:
-    column = table[manifest.entity_col]
-    if not is_number_type(column.type):
-        raise RfmError(f"{what}: entity column {manifest.entity_col!r} must hold row numbers, got {column.type}")
-    entity = to_float(column)
-    wrong = np.flatnonzero(~((entity >= 0) & (entity < num_entities) & (entity == np.floor(entity))))
-    if len(wrong):
-        raise RfmError(
-            f"{what}: row {wrong[0]} names {manifest.entity_col} {entity[wrong[0]]:g}, but {manifest.entity_table!r} "
-            f"has rows 0..{num_entities - 1}"
-        )
+    entity = _positions(table[manifest.entity_col], num_entities, f"{what}: entity column {manifest.entity_col!r}")
     seconds = None
     if manifest.time_col is not None:
-        seconds, _, valid = to_seconds(time_column(table[manifest.time_col], what, manifest.time_col))
+        seconds, _, valid = to_seconds(check_time_column(table[manifest.time_col], what, manifest.time_col))
         if not valid.all():
             raise RfmError(f"{what}: row {int(np.argmin(valid))} has no time in {manifest.time_col!r}")
-    if manifest.target_col in table.column_names:
-        target = _targets(table[manifest.target_col])
-    else:
-        target = np.full(len(entity), np.nan)
-    return entity.astype(np.int64), seconds, target
+    hidden = pa.chunked_array([pa.nulls(len(entity))])
+    target = table[manifest.target_col] if manifest.target_col in table.column_names else hidden
+    return entity, seconds, target
+
+
+def _positions(column: pa.ChunkedArray, num_rows: int, what: str) -> np.ndarray:
+    """int64 row numbers, all of them within 0 .. `num_rows` - 1."""
+    if not is_number_type(column.type):
+        raise RfmError(f"{what} must hold row numbers, got {column.type}")
+    position = to_float(column)
+    wrong = ~((position >= 0) & (position < num_rows) & (position == np.floor(position)))
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        named = "nothing" if np.isnan(position[row]) else f"{position[row]:.17g}"
+        raise RfmError(f"{what} names {named} in row {row}, but the table has rows 0..{num_rows - 1}")
+    return position.astype(np.int64)
 
 
 def _targets(column: pa.ChunkedArray) -> np.ndarray:
@@ -167,10 +198,7 @@ def _autocomplete_files(source: Source, task: str, key: str, num_rows: int) -> l
         labels = read_parquet(path, what)
         if key not in labels.column_names:
             raise unknown("column", key, labels.column_names, what)
-        row = to_float(labels[key])
-        if not ((row >= 0) & (row < num_rows)).all():
-            raise RfmError(f"{what}: {key} names a row outside 0..{num_rows - 1}")
-        parts.append(row.astype(np.int64))
+        parts.append(_positions(labels[key], num_rows, f"{what}: {key}"))
     return parts
 
 

@@ -8,10 +8,10 @@ import numpy as np
 import pyarrow as pa
 from relbench.manifest import TableSpec, TaskManifest
 
-from rfm.store.columns import ColumnValues, read_column, time_column, to_seconds
+from rfm.store.columns import ColumnValues, check_time_column, read_column, to_seconds
 from rfm.store.format import LABEL_PREFIX, NEVER, NO_TIME, SemType
 from rfm.store.keys import check_pkey, read_fkey
-from rfm.store.labels import BINARY, Labels
+from rfm.store.labels import BINARY, MULTICLASS, Labels
 
 
 @dataclass(frozen=True)
@@ -42,11 +42,14 @@ def database_part(
     spec: TableSpec,
     tables: dict[str, tuple[int, int]],
     val_time: int,
-    binary_targets: set[str],
+    sem_types: dict[str, SemType],
+    targets: dict[str, str],
 ) -> TablePart:
     """A table of the database; `tables` gives every table's (first row, number of rows).
 
-    `binary_targets` are columns that a classification task predicts: where they hold zeros and ones, they are BOOLEAN.
+    `sem_types` are types that the manifest asks for. `targets` are the columns that an autocomplete task predicts, and
+    its type: zeros and ones of a binary classification are BOOLEAN even if one of them never occurs, and what a
+    multiclass task predicts is TEXT.
     """
     if spec.pkey is not None:
         check_pkey(table[spec.pkey], name, spec.pkey)
@@ -57,12 +60,14 @@ def database_part(
         parents.append(np.where(position >= 0, position + first_row, -1))
     row_time = np.full(table.num_rows, NO_TIME, dtype=np.int64)
     if spec.time_col is not None:
-        seconds, _, valid = to_seconds(time_column(table[spec.time_col], f"table {name!r}", spec.time_col))
+        seconds, _, valid = to_seconds(check_time_column(table[spec.time_col], f"table {name!r}", spec.time_col))
         row_time = np.where(valid, seconds, NEVER)
     features = [column for column in table.column_names if column != spec.pkey and column not in spec.fkeys]
-    columns = {column: read_column(table[column]) for column in features}
-    for column in binary_targets & set(features):
-        columns[column] = _as_boolean(columns[column])
+    wanted = sem_types | {column: SemType.TEXT for column, kind in targets.items() if kind == MULTICLASS}
+    columns = {c: read_column(table[c], wanted.get(c), f"table {name!r}: column {c!r}") for c in features}
+    for column, kind in targets.items():
+        if kind == BINARY and column in columns and column not in sem_types:
+            columns[column] = _as_boolean(columns[column])
     return TablePart(
         name=name,
         title=name,
@@ -87,8 +92,14 @@ def label_part(task: str, manifest: TaskManifest, labels: Labels, first_entity: 
         always = np.ones(num_rows, dtype=bool)
         columns[manifest.time_col] = ColumnValues(SemType.DATETIME, always, row_time.astype(np.float64), None, [])
     known = np.abs(labels.target) <= np.finfo(np.float32).max
-    kind = SemType.BOOLEAN if manifest.task_type == BINARY else SemType.NUMBER
-    columns[manifest.target_col] = ColumnValues(kind, known, np.where(known, labels.target, 0.0), None, [])
+    value = np.where(known, labels.target, 0.0)
+    if manifest.task_type == MULTICLASS:
+        position = np.where(known, value, -1).astype(np.int32)
+        target = ColumnValues(SemType.TEXT, known, np.zeros(num_rows), position, list(labels.classes))
+    else:
+        kind = SemType.BOOLEAN if manifest.task_type == BINARY else SemType.NUMBER
+        target = ColumnValues(kind, known, value, None, [])
+    columns[manifest.target_col] = target
     split = np.repeat(np.arange(3, dtype=np.int8), labels.split_sizes)
     return TablePart(
         name=LABEL_PREFIX + task,

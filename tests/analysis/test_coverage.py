@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import product
+from pathlib import Path
+
 import numpy as np
+import pandas as pd
 import pytest
 
 from analysis.power_law import PowerLawFit, fit_power_law
+from experiments.benchmarks.coverage import JOINT_LAWS, joint_hits, measure
+from experiments.benchmarks.coverage import coverage as joint_coverage
 
 X = 2.0 ** np.arange(10)
 LAWS = {"paper": (0.07, 0.38, 0.36), "steep": (1.0, 0.5, 0.36), "language": (0.76, 0.34, 1.69)}
@@ -48,6 +54,35 @@ def test_intervals_of_the_papers_law_cover_as_they_say() -> None:
 @pytest.mark.parametrize("law", LAWS)
 def test_intervals_cover_as_they_say(law: str, noise: float, relative: bool) -> None:
     assert_nominal(coverage(LAWS[law], noise, relative=relative, bootstrap=1000))
+
+
+@pytest.mark.parametrize("form", ["multiplicative", "kaplan"])
+def test_intervals_of_joint_laws_hold_the_truth_in_most_of_a_few_experiments(form: str) -> None:
+    hits = pd.DataFrame(joint_hits(form, 0.02, range(12), bootstrap=80))
+    assert list(hits) == [*JOINT_LAWS[form], "beyond"]
+    assert (hits.sum() >= 9).all() and hits.to_numpy().mean() < 1, hits.sum()  # fewer than 9 of 12: once in 450
+
+
+NARROW = {("kaplan", 0.005), ("kaplan", 0.02), ("overfitting", 0.02)}  # experiments/results/fits
+narrow = pytest.mark.xfail(reason="intervals of this form are too narrow: experiments/results/fits", strict=False)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("form", "noise"),
+    [pytest.param(*case, marks=narrow if case in NARROW else ()) for case in product(JOINT_LAWS, (0.005, 0.02))],
+)
+def test_intervals_of_joint_laws_cover_as_they_say(form: str, noise: float) -> None:
+    assert_nominal(joint_coverage(form, noise, replicates=REPLICATES, bootstrap=200))
+
+
+def test_a_measurement_goes_on_where_it_was_interrupted(tmp_path: Path) -> None:
+    path = tmp_path / "hits.csv"
+    measure(path, "power", 0.005, replicates=3, bootstrap=20)
+    before = path.read_text().splitlines()
+    shares = measure(path, "power", 0.005, replicates=6, bootstrap=20)
+    assert path.read_text().splitlines()[:4] == before and len(path.read_text().splitlines()) == 7
+    assert shares.to_dict() == pytest.approx(joint_coverage("power", 0.005, replicates=6, bootstrap=20))
 
 
 @pytest.mark.parametrize("law", LAWS)

@@ -8,14 +8,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from analysis.envelope import lower_envelope
-from analysis.errors import AnalysisError
-from analysis.figures import plot_grid, plot_scaling, plot_transfer, save_figure
+from analysis.figures import plot_grid, plot_scaling, save_figure
 from analysis.power_law import PowerLawFit, fit_power_law
 from analysis.style import ink_on, theme
 
@@ -25,22 +22,10 @@ def law_of(results: pd.DataFrame, axis: str) -> PowerLawFit:
     return fit_power_law(points["x"], points["loss"], holdout=1)
 
 
-def assert_inside_and_apart(ax: Axes) -> None:
-    """All that is drawn lies inside the figure; the legend covers neither the axes' data area nor an axis label."""
-    FigureCanvasAgg(ax.figure).draw()  # lays the figure out
-    drawn, (width, height) = ax.figure.get_tightbbox(), ax.figure.get_size_inches()
-    assert drawn.x0 >= -0.01 and drawn.y0 >= -0.01 and drawn.x1 <= width + 0.01 and drawn.y1 <= height + 0.01
-    for labels in (ax.get_xticklabels(), ax.get_yticklabels()):
-        boxes = [label.get_window_extent() for label in labels if label.get_text()]
-        assert not any(a.overlaps(b) for a, b in zip(boxes, boxes[1:], strict=False))
-    if ax.get_legend():
-        legend = ax.get_legend().get_window_extent()
-        assert legend.y0 >= ax.get_window_extent().y1 - 1
-        assert not any(legend.overlaps(other.get_tightbbox()) for other in ax.figure.axes if other is not ax)
-
-
 @pytest.mark.parametrize("axis", ["num_databases", "tokens"])
-def test_scaling_figure_shows_cells_envelope_law_and_held_out_point(grid_results: pd.DataFrame, axis: str) -> None:
+def test_scaling_figure_shows_cells_envelope_law_and_held_out_point(
+    grid_results: pd.DataFrame, axis: str, assert_inside_and_apart: Callable
+) -> None:
     fit = law_of(grid_results, axis)
     ax = plot_scaling(grid_results, fit, axis=axis)
     assert_inside_and_apart(ax)
@@ -55,14 +40,16 @@ def test_scaling_figure_shows_cells_envelope_law_and_held_out_point(grid_results
     assert ax.get_xscale() == "log"
 
 
-def test_scaling_figure_without_a_law(grid_results: pd.DataFrame) -> None:
+def test_scaling_figure_without_a_law(grid_results: pd.DataFrame, assert_inside_and_apart: Callable) -> None:
     ax = plot_scaling(grid_results, None)
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["best over S"]
     assert_inside_and_apart(ax)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (2, 2), (8, 7), (12, 9)])
-def test_figures_of_any_grid_size_fit(make_grid: Callable, shape: tuple[int, int]) -> None:
+def test_figures_of_any_grid_size_fit(
+    make_grid: Callable, shape: tuple[int, int], assert_inside_and_apart: Callable
+) -> None:
     rng = np.random.default_rng(0)
     losses = 0.37 + 0.1 * rng.random(shape)
     losses.flat[0] = np.nan
@@ -77,24 +64,6 @@ def test_grid_figure_writes_every_value(grid_results: pd.DataFrame) -> None:
     assert [text.get_text() for text in ax.texts] == [f"{v:.3f}" for v in grid_results["value"]]
 
 
-def test_transfer_figure_marks_label_history_and_shows_losers(make_transfer: Callable) -> None:
-    long = make_transfer(task="a-task-with-a-rather-long-name-of-its-own", dataset="movielens-small")
-    ax = plot_transfer(pd.concat([make_transfer(), long]))
-    assert_inside_and_apart(ax)
-    assert "−341" in [text.get_text() for text in ax.texts]
-    verticals = [line for line in ax.get_lines() if len(line.get_xdata()) == 2]
-    assert [line.get_xdata()[0] for line in verticals] == [61.9, 3.5] * 2
-    assert {"label history", "zero-shot"} <= {text.get_text() for text in ax.get_legend().get_texts()}
-
-
-def test_transfer_figure_needs_a_percent_metric(make_transfer: Callable) -> None:
-    table = make_transfer()
-    with pytest.raises(AnalysisError, match="none of the metrics auroc, r2"):
-        plot_transfer(table[table["metric"] == "mae"])
-    all_undefined = table.assign(value=np.nan)
-    assert_inside_and_apart(plot_transfer(all_undefined))
-
-
 def test_saved_figures_are_png_and_svg_and_the_same_twice(tmp_path: Path, grid_results: pd.DataFrame) -> None:
     first = save_figure(plot_grid(grid_results).figure, tmp_path / "figures" / "v1.grid")
     second = save_figure(plot_grid(grid_results).figure, tmp_path / "again")
@@ -105,12 +74,11 @@ def test_saved_figures_are_png_and_svg_and_the_same_twice(tmp_path: Path, grid_r
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
 
 
-def test_axes_of_the_caller_are_used_as_they_are(grid_results: pd.DataFrame, make_transfer: Callable) -> None:
+def test_axes_of_the_caller_are_used_as_they_are(grid_results: pd.DataFrame) -> None:
     figure = Figure(figsize=(12, 4), layout="constrained")
-    axes = figure.subplots(1, 3)
+    axes = figure.subplots(1, 2)
     assert plot_scaling(grid_results, None, ax=axes[0]) is axes[0]
     assert plot_grid(grid_results, ax=axes[1]) is axes[1]
-    assert plot_transfer(make_transfer(), ax=axes[2]) is axes[2]
 
 
 def test_dark_theme_changes_the_background_only_inside_its_block(grid_results: pd.DataFrame) -> None:

@@ -71,3 +71,9 @@ def test_profile_intervals_cover_as_they_say(noise: float) -> None:
 def test_three_points_have_no_profile() -> None:
     with pytest.raises(AnalysisError, match="3 points at 3 distinct x"):
         profile_floor([1, 2, 4], [3, 2, 1.5])
+
+
+@pytest.mark.parametrize("y", [[1, 2, 3, 4, 5], [2, 2, 2, 2, 2]])
+def test_points_that_do_not_fall_have_no_profile(y: list[float]) -> None:
+    with pytest.raises(AnalysisError, match="y does not fall with x"):
+        profile_floor([1, 2, 4, 8, 16], y)

@@ -153,6 +153,9 @@ def test_points_like_parameters_fit_exactly_and_say_so() -> None:
         ([1, 2, 4, 8], [4, 3, 2, 1], {"weights": [1, 1, 0, 1]}, r"weights\[2\] is 0.0"),
         ([1, 2, 4, 8], [4, 3, 2, 1], {"floor": 4.5}, r"floor=4.5 must lie in \[0, 4\)"),
         ([], [], {}, "holdout=0 of 0"),
+        (["a", "b", "c", "d"], [4, 3, 2, 1], {}, "x must hold numbers"),
+        ([1, 2, 4, 8], [4, 3, 2, 1], {"bootstrap": -1}, "bootstrap=-1; it must be 0"),
+        ([1, 2, 4, 8], [4, 3, 2, 1], {"bootstrap": 3}, "at least 20"),
     ],
 )
 def test_degenerate_input_is_one_clear_error(x: list, y: list, options: dict, message: str) -> None:
@@ -173,6 +176,15 @@ def test_degenerate_input_is_one_clear_error(x: list, y: list, options: dict, me
 def test_doubtful_input_is_fitted_with_a_warning(x: list, y: list, message: str) -> None:
     fit = fit_power_law(x, y)
     assert message in fit.warning and message in fit.to_dict()["warning"]
+
+
+def test_a_law_says_nothing_at_x_of_zero() -> None:
+    fit = fit_power_law(FIGURE_1_S, FIGURE_1_S_LOSS, bootstrap=20)
+    for x in (0.0, -1.0, np.nan):
+        with pytest.raises(AnalysisError, match=r"x\[1\] is"):
+            fit.predict([1.0, x])
+    with pytest.raises(AnalysisError, match="interval=95"):
+        fit.predict(1.0, interval=95)
 
 
 def test_dict_is_json_and_reads_back() -> None:

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from analysis.errors import AnalysisError
-from analysis.transfer import COLUMNS, compare_models, read_transfer
+from analysis.transfer import COLUMNS, INTERVALS, compare_models, mean_lifts, read_transfer, score_intervals
 
 
 def test_lift_is_positive_where_the_model_is_better(make_transfer: Callable) -> None:
@@ -75,3 +75,45 @@ def test_a_table_may_be_silent_about_the_checkpoint(make_transfer) -> None:
     table = make_transfer()
     silent = table.drop(columns=["num_databases", "tokens", "seed"])
     pd.testing.assert_frame_equal(compare_models(silent), compare_models(table))
+
+
+def test_intervals_are_those_of_the_rows_and_of_one_seed_alone(make_transfer: Callable) -> None:
+    table = make_transfer(half_width=2.0)
+    key = ("nycflights13", "flight-late", "temporal", "auroc", "zero-shot")
+    assert score_intervals(table).loc[key].tolist() == pytest.approx([55.2, 59.2, -6.7, -2.7])
+    assert score_intervals(make_transfer()).isna().all(axis=None)
+    two_seeds = pd.concat([table, table.assign(seed=1)])
+    assert score_intervals(two_seeds).isna().all(axis=None)
+    pd.testing.assert_frame_equal(compare_models(table), compare_models(make_transfer()))
+    for name in INTERVALS:
+        with pytest.raises(AnalysisError, match=f"column {name!r} must hold numbers"):
+            score_intervals(table.assign(**{name: "wide"}))
+
+
+def test_mean_lift_is_over_tasks_and_seeds_and_its_interval_takes_tasks_as_independent(make_scores: Callable) -> None:
+    lift = np.array([[-2.0, 1.0], [3.0, 4.0]])
+    for seeds in (1, 3):  # seeds are scored on the same rows: more of them narrow nothing
+        found = mean_lifts(make_scores(lift, [1, 8], [100, 200], seeds=seeds))
+        assert found[["num_databases", "tokens"]].to_numpy().tolist() == [[1, 100], [1, 200], [8, 100], [8, 200]]
+        assert found["lift"].tolist() == pytest.approx([-2.0, 1.0, 3.0, 4.0])
+        np.testing.assert_allclose(found["high"] - found["lift"], 3.0 / np.sqrt(2))
+        np.testing.assert_allclose(found["lift"] - found["low"], 3.0 / np.sqrt(2))
+        assert set(found["num_tasks"]) == {2}
+
+
+def test_mean_lift_needs_every_task_of_a_checkpoint_and_a_label_history(make_scores: Callable) -> None:
+    scores = make_scores(np.array([[-2.0, 1.0]]), [1], [100, 200])
+    lacking = scores[(scores["task"] == "late") | (scores["tokens"] == 200) | (scores["model"] == "label_history")]
+    assert mean_lifts(lacking)["lift"].isna().tolist() == [True, False]
+    once = pd.concat(
+        [scores[scores["model"] == "zero-shot"], scores[scores["tokens"] == 100].query("model != 'zero-shot'")]
+    )
+    pd.testing.assert_frame_equal(mean_lifts(once), mean_lifts(scores))
+    plain = mean_lifts(scores.drop(columns=["lift_lower", "lift_upper"]))
+    assert plain["lift"].tolist() == mean_lifts(scores)["lift"].tolist() and plain["low"].isna().all()
+    with pytest.raises(AnalysisError, match="no auroc of 'label_history'"):
+        mean_lifts(scores[scores["model"] == "zero-shot"])
+    with pytest.raises(AnalysisError, match="no column 'tokens'"):
+        mean_lifts(scores.drop(columns="tokens"))
+    with pytest.raises(AnalysisError, match="no auroc of 'fine-tuned'"):
+        mean_lifts(scores, model="fine-tuned")

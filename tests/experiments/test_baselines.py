@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from experiments.baselines import LabelPool, baseline_predictions, history_mean
+from experiments.baselines import LabelPool, baseline_predictions, class_history, history_mean
 from rfm.metrics import score
 
 
@@ -45,6 +45,21 @@ def test_history_mean_equals_a_loop(protocol: str, last_k: int | None) -> None:
             np.testing.assert_allclose(got, loop_history(pool, split, last_k, protocol, 10, 0.3))
 
 
+@pytest.mark.parametrize("last_k", [2, None])
+def test_class_history_counts_classes(last_k: int | None) -> None:
+    """Shares of the visible labels, one label of the prior among them; a row without history has the prior."""
+    pool = LabelPool(
+        group=np.array([0, 0, 0, 0, 1, 0, 2]),
+        time=np.arange(7) * 10,
+        value=np.array([2.0, 0, 0, np.nan, 1, 1, 1]),
+        split=np.array([0, 0, 0, 0, 0, 2, 2], dtype=np.int8),
+    )
+    prior = np.array([0.5, 0.25, 0.25])
+    got = class_history(pool, 2, last_k, "temporal", 1, prior)
+    counts = np.array([2, 0, 0 if last_k else 1])
+    np.testing.assert_allclose(got, [(counts + prior) / (counts.sum() + 1), prior])
+
+
 @pytest.mark.parametrize(
     ("task", "metric", "published"),
     [("driver-position", "r2", 55.6), ("driver-dnf", "auroc", 82.2), ("driver-top3", "auroc", 87.9)],
@@ -62,6 +77,6 @@ def test_label_history_on_rel_f1_reaches_the_recorded_figure(
 
 def test_constant_has_no_skill(rel_f1_store) -> None:
     prediction = baseline_predictions(rel_f1_store, "driver-dnf", "temporal")["constant"]["test"]
-    assert score("binary_classification", rel_f1_store.task_targets("driver-dnf", "test"), prediction, 1.0) == {
-        "auroc": 50.0
-    }
+    target = rel_f1_store.task_targets("driver-dnf", "test")
+    found = score("binary_classification", target, prediction, 1.0)
+    assert found == {"auroc": 50.0, "average_precision": pytest.approx(100 * target.mean())}

@@ -10,14 +10,14 @@ from experiments.intervals import _scores, _weights, bootstrap_intervals
 from rfm.metrics import score
 
 
-@pytest.mark.parametrize("task_type", ["binary_classification", "regression"])
+@pytest.mark.parametrize("task_type", ["binary_classification", "multiclass_classification", "regression"])
 def test_weighted_metrics_are_those_of_the_drawn_rows(task_type: str) -> None:
     rng = np.random.default_rng(0)
     for _ in range(20):
         n = int(rng.integers(5, 40))
-        is_binary = task_type == "binary_classification"
-        target = rng.integers(0, 2, n).astype(float) if is_binary else rng.normal(size=n)
-        prediction = np.round(rng.normal(size=n), 1)  # with ties
+        num_classes = {"binary_classification": 2, "multiclass_classification": 3}.get(task_type)
+        target = rng.integers(0, num_classes, n).astype(float) if num_classes else rng.normal(size=n)
+        prediction = np.round(rng.normal(size=(n, 3) if num_classes == 3 else n), 1)  # with ties
         (weights,) = _weights(n, 7, rng)
         assert (weights.sum(1) == n).all()
         found = _scores(task_type, target, prediction, 2.0, weights)

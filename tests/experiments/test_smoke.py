@@ -28,7 +28,7 @@ def smoke(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.Co
 
 def test_every_promised_file_is_there(smoke) -> None:
     run_dir, done = smoke
-    names = ["results.parquet", "transfer.csv", "fits.json", "report.html", "run.json"]
+    names = ["results.parquet", "transfer.csv", "fits.json", "data_card.json", "report.html", "run.json"]
     figures = ["scaling_num_databases", "scaling_tokens", "grid", "transfer"]
     names += [f"figures/{name}.{ending}" for name in figures for ending in ("png", "svg")]
     assert [n for n in names if not (run_dir / n).is_file()] == []

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 
+import lightning as L
+import pandas as pd
 import pytest
 import torch
+from lightning.fabric.plugins.environments.lightning import find_free_network_port
 from omegaconf import OmegaConf
 
 from experiments.errors import ExperimentError
-from experiments.training import newest_checkpoint, train
+from experiments.training import RunLogs, newest_checkpoint, train
 from rfm.batch import Batch
 from rfm.datamodule import StepDataModule
 from rfm.model import ModelConfig
@@ -70,10 +75,21 @@ class Source:
         return replace(whole, **{name: getattr(whole, name)[own] for name in names})
 
 
-def run(directory: Path, source: Source, **changes) -> PretrainModule:
+def run(
+    directory: Path,
+    source: Source,
+    *,
+    max_steps: int = 6,
+    callbacks: Sequence[L.Callback] = (),
+    logs: RunLogs | None = None,
+    name: str = "",
+    **changes,
+) -> PretrainModule:
     cfg = OmegaConf.merge(OmegaConf.load(TRAIN), {"accelerator": "cpu"}, changes)
-    module = PretrainModule(SIZES, OptimConfig(lr=LR), ScheduleConfig("wsd", 6), seed=1)
-    train(module, StepDataModule(source), cfg, max_steps=6, directory=directory)
+    optim = OptimConfig(lr=LR, nonfinite=cfg.nonfinite)
+    module = PretrainModule(SIZES, optim, ScheduleConfig("wsd", max_steps), seed=1)
+    how = {"directory": directory, "callbacks": callbacks, "logs": logs, "name": name}
+    train(module, StepDataModule(source), cfg, max_steps=max_steps, **how)
     return module
 
 
@@ -121,6 +137,57 @@ def test_other_errors_pass(tmp_path: Path) -> None:
         run(tmp_path, source)
 
 
+def test_a_step_that_is_not_finite_is_skipped_if_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The weights after it are those before it, and the next steps are taken."""
+    seen: list[dict[str, torch.Tensor]] = []
+
+    class Weights(L.Callback):
+        def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *_: object) -> None:
+            seen.append({name: x.clone() for name, x in module.state_dict().items()})
+
+    run(tmp_path, Source(poisoned=3), callbacks=[Weights()], nonfinite="skip")
+    same = [all(torch.equal(a[name], b[name]) for name in a) for a, b in itertools.pairwise(seen)]
+    assert same == [False, False, True, False, False]
+    assert all(torch.isfinite(x).all() for x in seen[-1].values())
+    (line,) = (tmp_path / "skipped.jsonl").read_text().splitlines()
+    assert [c["seed_row"] for c in json.loads(line)["contexts"]] == [300, 301, 302, 303]
+    assert "step skipped: loss is nan at step 3" in capsys.readouterr().err
+
+
+def test_skipping_ends_when_every_step_diverges(tmp_path: Path) -> None:
+    class Broken(Source):
+        def batch(self, step: int, rank: int, world_size: int) -> Batch:
+            whole = random_batch(step)
+            whole.value[1, 0] = float("inf")
+            return whole
+
+    with pytest.raises(ExperimentError, match="loss is inf at step 9"):
+        run(tmp_path, Broken(), nonfinite="skip", max_steps=30)
+    assert len((tmp_path / "skipped.jsonl").read_text().splitlines()) == 9
+
+
+def test_logs_hold_losses_rate_norm_speed_and_contexts(tmp_path: Path) -> None:
+    logs = RunLogs(tmp_path, None)
+    run(tmp_path / "training", Source(), logs=logs, name="a")
+    curves = pd.read_csv(tmp_path / "logs" / "a" / "from-0" / "metrics.csv")
+    wanted = {"step", "train/loss", "lr", "grad_norm", "tokens", "tokens_per_s"}
+    assert wanted | {"context/fill", "context/rows", "context/hidden"} <= set(curves.columns)
+    assert curves["tokens"].dropna().tolist() == [SIZE * LENGTH * step for step in range(1, 7)]
+
+
+@pytest.mark.parametrize(("mode", "runs"), [("offline", 1), ("disabled", 0)])
+def test_weights_and_biases_hold_the_configuration(tmp_path: Path, mode: str, runs: int) -> None:
+    cfg = OmegaConf.create({"logger": {"wandb": mode}, "train": {"lr": LR}})
+    logs = RunLogs.start(tmp_path, cfg)
+    run(tmp_path / "training", Source(), logs=logs, name="a")
+    if logs.wandb_run is not None:
+        assert logs.wandb_run.config["train"] == {"lr": LR}
+        assert {"a-train/loss", "a-grad_norm", "a-tokens_per_s", "a-context/fill"} <= set(dict(logs.wandb_run.summary))
+    logs.finish()
+    assert len(list(tmp_path.glob("wandb/offline-run-*"))) == runs
+    assert (tmp_path / "logs" / "a" / "from-0" / "metrics.csv").is_file()
+
+
 class Shared(Source):
     """The whole batch, of which each process takes its part."""
 
@@ -134,22 +201,44 @@ from pathlib import Path
 spec = importlib.util.spec_from_file_location("of_training", {test!r})
 test = sys.modules["of_training"] = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(test)
-test.run(Path({directory!r}), test.Shared(), devices={processes})
+from experiments.training import RunLogs
+directory = Path({directory!r})
+test.run(directory, test.Shared(), logs=RunLogs(directory, None), name="a", devices={devices}, num_nodes={num_nodes})
 """
+
+
+def train_with(launcher: str, directory: Path) -> tuple[dict[str, torch.Tensor], list[float]]:
+    """Weights and losses of a training in processes that a launcher starts."""
+    devices, num_nodes = {"one process": (1, 1), "two machines": (1, 2)}.get(launcher, (2, 1))
+    script, port = directory.parent / f"train_{directory.name}.py", str(find_free_network_port())
+    script.write_text(PROCESS.format(test=__file__, directory=str(directory), devices=devices, num_nodes=num_nodes))
+    torchrun = [sys.executable, "-m", "torch.distributed.run"]
+    commands = {
+        "one process": [[sys.executable]],
+        "lightning": [[sys.executable]],
+        "torchrun": [[*torchrun, "--standalone", "--nproc-per-node=2"]],
+        "two machines": [
+            [*torchrun, "--nnodes=2", f"--node-rank={rank}", "--master-addr=127.0.0.1", f"--master-port={port}"]
+            for rank in range(2)
+        ],
+    }[launcher]
+    env = os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[2]), "OMP_NUM_THREADS": "1"}
+    running = [subprocess.Popen([*c, str(script)], env=env, stderr=subprocess.PIPE, text=True) for c in commands]
+    for process in running:
+        _, errors = process.communicate(timeout=300)
+        assert process.returncode == 0, errors[-2000:]
+    curves = pd.read_csv(directory / "logs" / "a" / "from-0" / "metrics.csv")
+    state = torch.load(directory / "step-6.ckpt", weights_only=True)["state_dict"]
+    return state, curves["train/loss"].dropna().tolist()
 
 
 @pytest.mark.slow
 def test_two_processes_make_the_step_of_the_whole_batch(tmp_path: Path) -> None:
-    """By torchrun with gloo; gradients are means over processes, so that the sums are in another order only."""
-    weights = []
-    for processes in (1, 2):
-        directory, script = tmp_path / str(processes), tmp_path / f"{processes}.py"
-        script.write_text(PROCESS.format(test=__file__, directory=str(directory), processes=processes))
-        command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-        env = os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[2]), "OMP_NUM_THREADS": "1"}
-        done = subprocess.run([*command, str(script)], env=env, capture_output=True, text=True, timeout=240)
-        assert done.returncode == 0, done.stderr[-2000:]
-        weights.append(torch.load(directory / "step-6.ckpt", weights_only=True)["state_dict"])
-    one, two = weights
-    for name, value in one.items():
-        assert (value - two[name]).abs().max() < 1e-2 * LR, name
+    """With gloo, by every launcher; gradients are means over processes, so that only the order of sums differs."""
+    weights, losses = train_with("one process", tmp_path / "one")
+    assert len(losses) == 6
+    for launcher in ("lightning", "torchrun", "two machines"):
+        other, other_losses = train_with(launcher, tmp_path / launcher.replace(" ", "-"))
+        assert other_losses == pytest.approx(losses, abs=1e-5), launcher
+        for name, value in weights.items():
+            assert (value - other[name]).abs().max() < 1e-2 * LR, (launcher, name)

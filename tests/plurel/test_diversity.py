@@ -16,9 +16,9 @@ from plurel import Choices, Config, SyntheticDataset, generate_corpus
 from plurel.aggregate import AGGREGATIONS
 from plurel.columns import heavy_tailed, to_column, to_integers, zero_inflated
 from plurel.config import DiversityParams
-from plurel.edges import Edge, Messages, Values
+from plurel.edges import ForeignMessages, Values
 from plurel.hidden_state import HIDDEN_STATES, draw_states, states_of_children
-from plurel.scm import ForeignMessages
+from plurel.kernels.join import join
 from plurel.shaping import entangle
 from plurel.words import WORDS, words
 
@@ -114,9 +114,13 @@ def test_a_missing_key_says_nothing(aggregation: str) -> None:
     """A row without parent hears what it would hear without the foreign key."""
     params, rng = Config().scm_params, np.random.default_rng(0)
     columns = [Values(rng.normal(size=9).astype(np.float32), 0) for _ in range(6)]
-    own = Edge(rng.normal(size=(9, params.mlp_emb_dim)).astype(np.float32), np.array([1, 2, 4], dtype=np.float32))
-    foreign = ForeignMessages(0, "a", "b", "key", columns, np.array([3, -1, 5]), params).edge(aggregation)
-    with_key, without = (Messages(edges, aggregation)(0, 3) for edges in ([own, foreign], [own]))
+    own = rng.normal(size=(9, params.mlp_emb_dim)).astype(np.float32)
+    foreign = ForeignMessages(0, "a", "b", "key", columns, np.array([3, -1, 5]), params)
+    tables = np.concatenate([own, foreign.table(aggregation)])
+    places = np.array([[1, 2, 4], foreign.rows], dtype=np.float32)
+    with_key, without = np.empty((2, 3, params.mlp_emb_dim), dtype=np.float32)
+    for starts, out in (([0, 9], with_key), ([0], without)):
+        join(tables, np.array(starts), places, np.arange(len(starts)), 0, AGGREGATIONS.index(aggregation), out)
     np.testing.assert_allclose(with_key[1], without[1], rtol=1e-6, atol=1e-6)
     assert not np.allclose(with_key[0], without[0])
 

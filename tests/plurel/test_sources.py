@@ -10,7 +10,6 @@ from scipy import stats
 
 from plurel import Choices
 from plurel.config import Config, SCMParams
-from plurel.noise import beta_quantiles, sample_quantiles
 from plurel.sources import SOURCES, categories, series
 
 UNIT = {"ts_value_scale_choices": Choices("set", (1,))}
@@ -87,12 +86,3 @@ def test_categories_of_other_sources_follow_dirichlet_probabilities() -> None:
         expected = 5000 * rng.dirichlet(np.ones(4))
         observed = np.bincount(categories(5000, 4, False, params, np.random.default_rng(seed)), minlength=4)
         assert stats.chisquare(observed, expected).pvalue > 1e-4
-
-
-@pytest.mark.parametrize("shape", [(0.5, 0.5), (2.0, 3.0), (4.0, 1.0), (0.5, 5.0), (0.731, 1.02), (100.0, 60.0)])
-def test_beta_noise_has_the_beta_distribution(shape: tuple[float, float]) -> None:
-    levels = (np.arange(4096) + 0.5) / 4096
-    # half an interval: in float32 the highest quantile may round to 1
-    np.testing.assert_allclose(stats.beta(*shape).cdf(beta_quantiles(*shape)), levels, atol=1.01 * 2**-13)
-    noise = sample_quantiles(beta_quantiles(*shape), (5000, 4), np.random.default_rng(0)).ravel()
-    assert stats.kstest(noise, stats.beta(*shape).cdf).pvalue > 1e-4

@@ -10,7 +10,7 @@ import torch
 from rfm.batch import Batch
 from rfm.errors import RfmError
 from rfm.model import ModelConfig, RelationalMasks, RelationalTransformer, masked_cell_loss, sequence_losses
-from rfm.model.attention import NORM_EPS, rms_normalise
+from rfm.model.norm import NORM_EPS, rms_normalise
 
 NUMBER, TEXT, DATETIME, BOOLEAN = range(4)
 D_TEXT = 6

@@ -122,7 +122,9 @@ def test_impossible_schedules(options: dict, words: str) -> None:
         ScheduleConfig(**{"name": "wsd", "max_steps": 10} | options)
 
 
-@pytest.mark.parametrize("options", [{"lr": 0.0}, {"weight_decay": -1.0}, {"betas": (0.9, 1.0)}, {"lr": float("nan")}])
+@pytest.mark.parametrize(
+    "options", [{"lr": 0.0}, {"weight_decay": -1.0}, {"betas": (0.9, 1.0)}, {"lr": float("nan")}, {"nonfinite": "hope"}]
+)
 def test_impossible_optimiser(options: dict) -> None:
     with pytest.raises(RfmError, match=f"optimiser: {next(iter(options))}"):
         OptimConfig(**options)
@@ -228,6 +230,20 @@ def test_fine_tuning_starts_from_the_given_model(two_stores) -> None:
     assert module.model is start and start.training
     fit(module, make_source(two_stores, "user-active"), 3)
     assert any(not torch.equal(before[name], value) for name, value in start.state_dict().items())
+
+
+def test_weight_decay_acts_on_matrices_alone(two_stores) -> None:
+    """Two runs of one step from the same gradients, with and without decay."""
+    states = []
+    for decay in (0.0, 0.5):
+        module = make_module(two_stores, ScheduleConfig("wsd", 1))
+        module.optim = OptimConfig(lr=1e-2, weight_decay=decay)
+        before = {name: p.detach().clone() for name, p in module.named_parameters()}
+        fit(module, make_source(two_stores, "pretrain"), 1)
+        states.append(dict(module.named_parameters()))
+    for name, start in before.items():
+        shrunk = states[0][name] - 1e-2 * 0.5 * start if start.ndim > 1 else states[0][name]
+        assert torch.allclose(states[1][name], shrunk, atol=1e-7), name
 
 
 def test_initial_weights_depend_on_the_seed_alone(two_stores) -> None:

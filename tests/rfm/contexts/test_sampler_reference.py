@@ -59,7 +59,7 @@ class Reference:
             return row.split
         return int(row.time > self.database.val_time) + int(row.time > self.database.test_time)
 
-    def is_label_known(self, row) -> bool:
+    def is_label_known(self, row, any_split: bool = False) -> bool:
         if self.protocol == "paper":
             return self.is_visible(row)
         if row.time == NO_TIME and self.seed.time != NO_TIME:
@@ -67,28 +67,45 @@ class Reference:
         if row.time != NO_TIME and self.seed.time != NO_TIME and row.time + self.task.timedelta_s > self.seed.time:
             return False
         if self.protocol == "relbench" and not (row.split < 0 and row.time == NO_TIME):
-            return self.is_visible(row) and self.split_of(row) < self.split
+            return self.is_visible(row) and (any_split or self.split_of(row) < self.split)
         return self.is_visible(row)
 
     def by_time(self, rows) -> list[int]:
         return sorted(rows, key=lambda r: (self.rows[r].time, r))
 
     def children(self, parent: int) -> list[int]:
+        """All visible ones, in time order, those without a time first."""
         found = [r for r, row in enumerate(self.rows) if row.split < 0 for p in row.parents if p == parent]
-        found = [r for r in self.by_time(found) if self.is_visible(self.rows[r])]
-        if len(found) <= self.width:
-            return found
-        chosen: list[int] = []
-        for j in range(len(found) - self.width, len(found)):
-            position = self.random.below(j + 1)
-            chosen.append(j if position in chosen else position)
-        return [found[i] for i in chosen]
+        return [r for r in self.by_time(found) if self.is_visible(self.rows[r])]
 
     def labels(self, entity: int) -> list[int]:
+        """Those that time allows."""
         if self.task is None or self.task.is_autocomplete:
             return []
         found = [r for r, row in enumerate(self.rows) if row.table == self.task.target[0] and row.parents == (entity,)]
-        return [r for r in self.by_time(found) if self.is_label_known(self.rows[r])]
+        return [r for r in self.by_time(found) if self.is_label_known(self.rows[r], any_split=True)]
+
+    def take(self, things: list) -> object:
+        """A random one, whose place the last one takes."""
+        drawn = self.random.below(len(things))
+        things[drawn], things[-1] = things[-1], things[drawn]
+        return things.pop()
+
+    def draw(self, level: list) -> int | None:
+        """A row of the level; None for a label that is hidden."""
+        r, group = self.take(level)
+        if r is None:
+            return self.take(group)
+        is_label = self.rows[r].split >= 0
+        return r if not is_label or self.is_label_known(self.rows[r]) else None
+
+    def candidates(self, r: int) -> list[tuple[int | None, list[int]]]:
+        """What a visited row adds to the next level: its rows, or as many blanks as rows may be drawn from a group."""
+        group = self.children(r)
+        few = len(group) <= self.width
+        return [(child if few else None, group) for child in group[: None if few else self.width]] + [
+            (label, []) for label in self.labels(r)
+        ]
 
     def cells(self, r: int) -> list[int]:
         """Column ids that may be shown."""
@@ -110,22 +127,18 @@ class Reference:
         """Every source from its end on, one row of each in turn, `ctx_len` rounds."""
         return [rows[-1 - k] if k < len(rows) else None for k in range(self.ctx_len) for rows in sources]
 
-    def visible_children(self, parent: int) -> list[int]:
-        """All of them, in time order, those without a time first."""
-        found = [r for r, row in enumerate(self.rows) if row.split < 0 for p in row.parents if p == parent]
-        return [r for r in self.by_time(found) if self.is_visible(self.rows[r])]
-
     def own_rows(self) -> list[tuple[int, int]]:
         """(row, depth), most recent first."""
         if self.task is not None and not self.task.is_autocomplete:
-            return [(r, 2) for r in self.rounds([self.labels(p) for p in self.seed.parents]) if r is not None]
-        found = self.rounds([self.visible_children(p) for p in self.seed.parents])
+            found = self.rounds([self.labels(p) for p in self.seed.parents])
+            return [(r, 2) for r in found if r is not None and self.is_label_known(self.rows[r])]
+        found = self.rounds([self.children(p) for p in self.seed.parents])
         same_table = [r for r in found if r is not None and self.rows[r].table == self.seed.table]
         return [(r, 2) for r in same_table if self.rows[r].time != NO_TIME]
 
     def recent_rows(self) -> list[tuple[int, int]]:
         """(row, depth), most recent first; the children of the seed itself are one hop away."""
-        sources = [self.visible_children(p) for p in self.seed.parents] + [self.visible_children(self.seed_row)]
+        sources = [self.children(p) for p in self.seed.parents] + [self.children(self.seed_row)]
         depths = [2] * len(self.seed.parents) + [1]
         found = zip(self.rounds(sources), depths * self.ctx_len, strict=True)
         return [(r, depth) for r, depth in found if r is not None and self.rows[r].time != NO_TIME]
@@ -148,13 +161,10 @@ class Reference:
                 r, depth = stack.pop()
             elif any(levels.values()):
                 depth = min(d for d, level in levels.items() if level)
-                level = levels[depth]
-                drawn = self.random.below(len(level))
-                r, level[drawn] = level[drawn], level[-1]
-                level.pop()
+                r = self.draw(levels[depth])
             else:
                 break
-            if r in visited:
+            if r is None or r in visited:
                 continue
             visited.add(r)
             shown = self.cells(r)[: self.ctx_len - len(cells)]
@@ -162,7 +172,7 @@ class Reference:
                 numbers[r] = len(numbers)
             cells += [(r, column) for column in shown]
             stack += [(parent, depth + 1) for parent in self.rows[r].parents if self.is_visible(self.rows[parent])]
-            levels[depth + 1] += self.children(r) + self.labels(r)
+            levels[depth + 1] += self.candidates(r)
         return cells, numbers
 
     def phases(self) -> list[tuple[float, list[tuple[int, int]]]]:

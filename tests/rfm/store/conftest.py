@@ -101,6 +101,23 @@ def folder_of() -> Callable[..., Path]:
 
 
 @pytest.fixture
+def fuzz_shop() -> Callable[[Path], Path]:
+    """Writes the shop with a multiclass task, at the given path."""
+
+    def write(path: Path) -> Path:
+        tasks = shop_tasks()
+        entries, labels = tasks["user-spend"]
+        frames = {
+            s: f.rename(columns={"spend": "tier"}).assign(tier=["a", "b", None][: len(f)]) for s, f in labels.items()
+        }
+        entries = entries | {"kind": "external", "task_type": "multiclass_classification", "target_col": "tier"}
+        tasks["user-tier"] = ({key: value for key, value in entries.items() if key != "sql"}, frames)
+        return write_folder(path, shop_tables(), tasks)
+
+    return write
+
+
+@pytest.fixture
 def shop(tmp_path: Path) -> Path:
     return write_folder(tmp_path / "shop", shop_tables(), shop_tasks())
 

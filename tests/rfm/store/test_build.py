@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+import relbench
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -20,10 +21,23 @@ from rfm.store import NEVER, NO_TIME, SemType, Store, TextTable, build_store, bu
 
 EPOCH = dt.datetime(1970, 1, 1)
 TIMES = st.datetimes(dt.datetime(1960, 1, 1), dt.datetime(2030, 1, 1)).map(lambda t: t.replace(microsecond=0))
+
+
+def whole(time: dt.timedelta) -> dt.timedelta:
+    return dt.timedelta(seconds=int(time.total_seconds()))
+
+
 COLUMNS = {
     "int": (pa.int32(), st.integers(-1000, 1000), SemType.NUMBER),
     "float": (pa.float64(), st.floats(width=32) | st.just(math.inf) | st.just(1e300), SemType.NUMBER),
     "decimal": (pa.decimal128(9, 2), st.integers(-999, 999).map(lambda i: decimal.Decimal(i) / 4), SemType.NUMBER),
+    "half": (pa.float16(), st.floats(-10, 10, width=16).map(np.float16), SemType.NUMBER),
+    "uint64": (pa.uint64(), st.integers(0, 2**64 - 1), SemType.NUMBER),
+    "wide": (pa.decimal256(50, 3), st.integers(-(10**20), 10**20).map(decimal.Decimal), SemType.NUMBER),
+    "duration": (pa.duration("ms"), st.timedeltas(dt.timedelta(0), dt.timedelta(99)).map(whole), SemType.NUMBER),
+    "zone": (pa.timestamp("ms", "Asia/Tokyo"), TIMES.map(lambda t: t.replace(tzinfo=dt.UTC)), SemType.DATETIME),
+    "date64": (pa.date64(), TIMES.map(lambda t: t.date()), SemType.DATETIME),
+    "clock": (pa.time32("s"), TIMES.map(lambda t: t.time()), SemType.TEXT),
     "bool": (pa.bool_(), st.booleans(), SemType.BOOLEAN),
     "time_us": (pa.timestamp("us"), TIMES, SemType.DATETIME),
     "time_ns": (pa.timestamp("ns"), TIMES, SemType.DATETIME),
@@ -72,11 +86,14 @@ def raw(value: object) -> float | str | None:
     """What a value should be in a store: a number, a string, or nothing."""
     if value is None:
         return None
+    if isinstance(value, dt.timedelta):
+        return value.total_seconds()
     if isinstance(value, dt.datetime):
+        value = value.astimezone(dt.UTC).replace(tzinfo=None) if value.tzinfo else value
         return (value - EPOCH).total_seconds()
     if isinstance(value, dt.date):
         return float((value - EPOCH.date()).days * 86400)
-    if isinstance(value, (bool, int, float, decimal.Decimal)):
+    if isinstance(value, (bool, int, float, decimal.Decimal, np.floating)):
         return float(value) if abs(float(value)) <= float(np.finfo(np.float32).max) else None
     return str(value)
 
@@ -148,6 +165,77 @@ def test_types(kind: str, tmp_path: Path, texts: TextTable, folder_of: Callable[
     assert len(store.cell_column) == 0
 
 
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([0, 1, 1, None], SemType.BOOLEAN),
+        ([0.0, 1.0, np.nan, None], SemType.BOOLEAN),
+        ([0, 0, None, None], SemType.NUMBER),  # constant: who knows
+        ([1, 1, 1, 1], SemType.NUMBER),
+        ([0, 1, 2, None], SemType.NUMBER),
+        ([0.0, 0.5, 1.0, None], SemType.NUMBER),
+        (["0", "1", None, "0"], SemType.TEXT),
+        ([None, None, None, None], SemType.TEXT),
+    ],
+)
+def test_zeros_and_ones_are_booleans(
+    values: list, expected: SemType, tmp_path: Path, texts: TextTable, folder_of: Callable[..., Path]
+) -> None:
+    table = pa.table({"x": pa.array(values)})
+    store = build_store(folder_of(tmp_path / "one", {"t": (table, None, None, {})}), tmp_path / "root", texts)
+    assert store.column("t", "x").sem_type is expected
+
+
+@pytest.mark.parametrize(
+    ("values", "wanted", "cells"),
+    [
+        ([2, 3, None], "text", ["2", "3", None]),
+        ([2.0, 3.0, None], "text", ["2", "3", None]),
+        ([2.5, 3.0, None], "text", ["2.5", "3", None]),
+        ([True, False, None], "text", ["true", "false", None]),
+        ([1, 1, None], "boolean", [1.0, 1.0, None]),
+        ([0, 1, None], "number", [0.0, 1.0, None]),
+        ([None, None, None], "datetime", [None, None, None]),
+        ([dt.datetime(2020, 1, 2), None, None], "text", ["2020-01-02 00:00:00.000000", None, None]),
+    ],
+)
+def test_the_manifest_overrides_the_type(
+    values: list, wanted: str, cells: list, tmp_path: Path, texts: TextTable, folder_of: Callable[..., Path]
+) -> None:
+    folder = folder_of(tmp_path / "one", {"t": (pa.table({"x": pa.array(values)}), None, None, {})})
+    manifest = (folder / "manifest.yaml").read_text()
+    (folder / "manifest.yaml").write_text(manifest.replace("fkeys: {}", f"fkeys: {{}}\n    sem_types: {{x: {wanted}}}"))
+    store = build_store(folder, tmp_path / "root", texts)
+    assert store.column("t", "x").sem_type is SemType[wanted.upper()]
+    found = [store.cells(row).get("x") for row in range(3)]
+    assert [texts.strings[v] if wanted == "text" and v is not None else v for v in found] == [
+        pytest.approx(v, abs=1e-6) if isinstance(v, float) else v for v in cells
+    ]
+
+
+def test_same_column_names_in_every_table_and_twelve_foreign_keys_to_itself(
+    tmp_path: Path, texts: TextTable, folder_of: Callable[..., Path]
+) -> None:
+    rng = np.random.default_rng(0)
+    keys = {f"key_{i}": rng.integers(-1, 9, 8) for i in range(12)}  # -1 and 8 dangle
+    tables = {
+        name: (
+            pd.DataFrame({"id": range(8), "value": rng.normal(size=8), **keys}),
+            "id",
+            None,
+            dict.fromkeys(keys, name),
+        )
+        for name in ("one", "two")
+    }
+    store = build_store(folder_of(tmp_path / "self", tables), tmp_path / "root", texts)
+    assert {c.table for c in store.columns if c.name == "value"} == {"one", "two"}
+    for name in tables:
+        first = store.tables[name].first_row
+        for i in range(8):
+            got = store.parent_row[store.parent_offset[first + i] : store.parent_offset[first + i + 1]]
+            assert got.tolist() == [first + int(k[i]) for k in keys.values() if 0 <= k[i] < 8]
+
+
 def test_standardised_values_have_mean_zero_and_deviation_one(shop: Path, tmp_path: Path, texts: TextTable) -> None:
     store = build_store(shop, tmp_path / "root", texts)
     column = store.column("orders", "score")
@@ -162,6 +250,18 @@ def test_names_of_columns_are_texts(shop: Path, tmp_path: Path) -> None:
     assert texts.strings[store.column("orders", "score").name_text] == "score of orders"
     assert texts.strings[store.column("task:user-spend", "spend").name_text] == "spend of user-spend"
     assert texts.embeddings.shape == (len(texts), texts.d_text)
+
+
+def test_a_corpus_and_a_relbench_dataset_are_sources(
+    tmp_path: Path, texts: TextTable, folder_of: Callable[..., Path]
+) -> None:
+    table = {"t": (pd.DataFrame({"x": [1.5, 2.5]}), None, None, {})}
+    folders = [folder_of(tmp_path / "corpus" / name, table) for name in ("b", "a")]
+    (tmp_path / "corpus" / "corpus.yaml").write_text("prior: x")
+    stores, _ = build_stores([tmp_path / "corpus"], tmp_path / "root", "hash", progress=False)
+    assert [store.name for store in stores] == ["a", "b"]
+    store = build_store(relbench.load_dataset(folders[0]), tmp_path / "other", texts)
+    assert store.fingerprint == stores[1].fingerprint
 
 
 def test_an_unchanged_source_is_not_built_again(shop: Path, tmp_path: Path, texts: TextTable) -> None:

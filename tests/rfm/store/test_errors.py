@@ -12,7 +12,7 @@ import pytest
 import relbench
 
 from rfm.errors import RfmError
-from rfm.store import Store, TextTable, build_store, build_stores
+from rfm.store import Store, TextTable, build_store, build_stores, reindex_database
 
 
 def rewrite(folder: Path, part: str, **columns: object) -> None:
@@ -43,11 +43,38 @@ DAMAGES = {
         r"table 'users': primary key 'user_id' must be 0..n-1 in row order, but row 3 has 4",
     ),
     "key of strings": (lambda f: rewrite(f, "db/orders", user_id=["x"] * 60), r"'orders': key 'user_id' must hold int"),
-    "key of fractions": (lambda f: rewrite(f, "db/orders", user_id=[0.5] * 60), r"'orders': key 'user_id'.*fractions"),
+    "key of fractions": (
+        lambda f: rewrite(f, "db/orders", user_id=[0.5] * 60),
+        r"'orders': key 'user_id' must hold integers, but row 0 has 0\.5",
+    ),
+    "time of strings": (
+        lambda f: rewrite(f, "db/orders", time=["yesterday"] * 60),
+        r"table 'orders': time column 'time' must be a timestamp or date, got .*string; row 0 holds 'yesterday'",
+    ),
+    "time out of range": (
+        lambda f: rewrite(f, "db/orders", time=np.array(["2020-01-01"] * 59 + ["9999-12-31"], "datetime64[s]")),
+        r"table 'orders': time column 'time' has 9999-12-31T00:00:00 in row 59; times must lie between 1677",
+    ),
+    "label time out of range": (
+        lambda f: rewrite(f, "tasks/user-spend/val", date=np.array(["1500-01-01"], "datetime64[s]")),
+        r"task 'user-spend': val labels: time column 'date' has 1500-01-01T00:00:00 in row 0",
+    ),
+    "sem_types of an unknown column": (
+        lambda f: edit(f, ".", "pkey: user_id\n", "pkey: user_id\n    sem_types: {nam: text}\n"),
+        r"sem_types: table 'users' has no feature column 'nam'; did you mean 'name'",
+    ),
+    "unknown sem_type": (
+        lambda f: edit(f, ".", "pkey: user_id\n", "pkey: user_id\n    sem_types: {name: txt}\n"),
+        r"sem_types of users.name has no type 'txt'; did you mean 'text'",
+    ),
+    "sem_type that does not fit": (
+        lambda f: edit(f, ".", "pkey: user_id\n", "pkey: user_id\n    sem_types: {name: number}\n"),
+        r"table 'users': column 'name': .*string cannot be read as number",
+    ),
     "time of numbers": (lambda f: rewrite(f, "db/orders", time=range(60)), r"'orders': time column 'time' must be"),
     "unknown entity": (
         lambda f: rewrite(f, "tasks/user-spend/val", user=[7]),
-        r"task 'user-spend': val labels: row 0 names user 7, but 'users' has rows 0\.\.4",
+        r"task 'user-spend': val labels: entity column 'user' names 7 in row 0, but the table has rows 0\.\.4",
     ),
     "label without time": (
         lambda f: rewrite(f, "tasks/user-spend/val", date=pd.to_datetime([None])),
@@ -105,6 +132,60 @@ def test_a_damaged_source_is_named_and_leaves_no_store(
     assert [p.name for p in (tmp_path / "root").iterdir()] == ["texts"]
 
 
+def folder_content(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_reindexing_gives_the_same_database(shop: Path, tmp_path: Path, texts: TextTable) -> None:
+    """Keys become names and the rows of `users` are turned round; the copy is the shop again, in that order."""
+    want = build_store(shop, tmp_path / "want", TextTable.open_or_create(tmp_path / "want", "hash"))
+    users = pd.read_parquet(shop / "db" / "users.parquet").iloc[::-1]
+    users.assign(user_id=[f"u{i}" for i in users.user_id]).to_parquet(shop / "db" / "users.parquet", index=False)
+    orders = pd.read_parquet(shop / "db" / "orders.parquet")
+    named = [f"u{i}" for i in orders.user_id]
+    orders.assign(user_id=["nobody", *named[1:]]).to_parquet(shop / "db" / "orders.parquet", index=False)
+    for path in (shop / "tasks").glob("*/*.parquet"):
+        labels = pd.read_parquet(path)
+        labels.assign(user=[f"u{i}" for i in labels.user]).to_parquet(path, index=False)
+    before = folder_content(shop)
+    with pytest.raises(RfmError, match=r"\('u4' in row 0\); `rfm.reindex_database"):
+        build_store(shop, tmp_path / "root", texts)
+    copy = reindex_database(shop, tmp_path / "copy")
+    assert folder_content(shop) == before
+    store = build_store(copy, tmp_path / "root", texts)
+    first = want.tables["orders"].first_row
+    for row in range(first, first + 60):
+        assert store.cells(row).keys() == want.cells(row).keys()
+        (parent,) = want.parent_row[want.parent_offset[row] : want.parent_offset[row + 1]]
+        got = store.parent_row[store.parent_offset[row] : store.parent_offset[row + 1]].tolist()
+        assert got == ([] if row == first else [4 - parent])  # the first names nobody
+    for split in ("train", "val", "test"):
+        rows, wanted = store.task_rows("user-spend", split), want.task_rows("user-spend", split)
+        np.testing.assert_array_equal(store.task_targets("user-spend", split), want.task_targets("user-spend", split))
+        assert (store.parent_row[store.parent_offset[rows]] == 4 - want.parent_row[want.parent_offset[wanted]]).all()
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "message"),
+    [
+        ("user_id", ["a", "b", "a", "c", "d"], r"table 'users': primary key 'user_id' has 'a' again in row 2"),
+        ("user_id", ["a", "b", None, "c", "d"], r"table 'users': primary key 'user_id' is missing in row 2"),
+        ("user_id", [4, 5, 6, 7, 8], r"task 'user-churn': train labels: row 0 names 3, which 'users' does not have"),
+    ],
+)
+def test_reindexing_refuses_keys_that_name_no_single_row(
+    column: str, values: list, message: str, shop: Path, tmp_path: Path
+) -> None:
+    rewrite(shop, "db/users", **{column: values})
+    if isinstance(values[0], str):
+        rewrite(shop, "db/orders", **{column: ["a"] * 60})
+    with pytest.raises(RfmError, match=message):
+        reindex_database(shop, tmp_path / "copy")
+    assert not (tmp_path / "copy").exists()
+    with pytest.raises(RfmError, match="exists; name a new folder"):
+        reindex_database(shop, shop)
+
+
 def test_no_such_folder(tmp_path: Path, texts: TextTable) -> None:
     with pytest.raises(RfmError, match="no such folder"):
         build_store("nowhere", tmp_path / "root", texts)
@@ -149,7 +230,7 @@ def break_keys(path: Path) -> None:
 
 
 STORE_DAMAGES = {
-    "version": (break_version, "store format 0, this code reads 1"),
+    "version": (break_version, "store format 0, this code reads 2"),
     "unknown key": (break_keys, "missing or unknown keys"),
     "json": (lambda p: (p / "store.json").write_text("{"), "store.json: unreadable or damaged"),
     "no json": (lambda p: (p / "store.json").unlink(), "is not a store"),

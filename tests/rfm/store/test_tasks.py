@@ -73,7 +73,8 @@ def test_shop_tasks(shop: Path, tmp_path: Path, texts: TextTable) -> None:
     check_label_files(store, shop, "user-spend")
     check_label_files(store, shop, "user-churn")
     check_autocomplete(store, shop, "order-score")
-    assert store.skipped_tasks == {"user-order": "recommendation is not supported"}
+    assert list(store.skipped_tasks) == ["user-order"]
+    assert "recommendation is not supported; binary_classification" in store.skipped_tasks["user-order"]
     assert "order-score" not in store.labels and store.tasks["order-score"].table == "orders"
     assert [store.tasks[t].timedelta_s for t in ("user-spend", "user-churn", "order-score")] == [864_000, 86_400, 1]
 
@@ -141,7 +142,7 @@ def test_forecast_labels_are_made_from_sql_where_there_are_no_files(
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"task_type": "multiclass_classification"}, "multiclass_classification is not supported"),
+        ({"task_type": "multilabel_classification"}, "multilabel_classification is not supported"),
         ({"task_type": "binary_classification"}, "target 'score' has values other than 0 and 1"),
         ({"entity_table": "users", "target_col": "name"}, "not a number"),
     ],

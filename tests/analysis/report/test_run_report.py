@@ -8,11 +8,15 @@ from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from analysis.errors import AnalysisError
-from analysis.report import duration, score_text, write_report
+from analysis.report import write_report
+from analysis.report.data_card import DataCard
+from analysis.report.page import duration
+from analysis.report.transfer_table import lift_verdict, score_text, transfer_rows, transfer_verdict
 
 VOID = {"meta", "img", "br", "source", "link", "hr", "input"}
 
@@ -95,7 +99,7 @@ def test_report_tells_laws_errors_transfer_and_provenance(make_run: Callable) ->
 def test_run_without_extras_says_what_is_not_recorded(make_run: Callable) -> None:
     text = read_page(write_report(make_run(extras=False))).text
     assert text.count("not recorded") >= 6
-    assert "no law was fitted" in text and "No transfer was run." in text
+    assert "no law was fitted" in text and "No transfer was run." in text and "has no data card" in text
 
 
 def test_diverged_cells_are_counted_and_not_hidden(make_run: Callable) -> None:
@@ -184,3 +188,53 @@ def test_a_joint_law_and_its_frontier(make_run: Callable[..., Path]) -> None:
     without = write_report(make_run(name="other")).read_text(encoding="utf-8")
     assert "Lines of equal loss" in without
     assert "if a database costs" not in without
+
+
+def test_transfer_table_gives_intervals_and_counts_clear_wins(make_transfer: Callable) -> None:
+    transfer = make_transfer(half_width=2.0)
+    table = transfer_rows(transfer, "test")
+    auroc = dict(zip([model["key"] for model in table["models"]], table["rows"][0]["cells"], strict=True))
+    assert table["has_intervals"] and auroc["zero-shot"]["interval"] == "55.2 to 59.2"
+    assert auroc["zero-shot"]["lift_interval"] == "−6.7 to −2.7" and auroc["zero-shot"]["verdict"] == "down"
+    zero_shot, tuned = transfer_verdict(transfer)  # of AUROC and R²
+    assert [zero_shot[word] for word in ("wins", "of", "up", "level", "down")] == [0, 2, 0, 0, 2]
+    assert [tuned[word] for word in ("wins", "of", "up", "level", "down")] == [1, 2, 1, 1, 0]
+    without = make_transfer()
+    assert not transfer_rows(without, "test")["has_intervals"] and transfer_verdict(without)[0]["up"] is None
+
+
+def test_a_lift_is_clear_where_its_interval_leaves_out_zero() -> None:
+    nan = float("nan")
+    assert [lift_verdict(1.0, *ends) for ends in ((0.1, 2.0), (-0.1, 2.0), (nan, nan))] == ["up", "level", "up"]
+    assert [lift_verdict(-1.0, *ends) for ends in ((-2.0, -0.1), (-2.0, 0.1), (nan, nan))] == ["down", "level", "down"]
+
+
+def test_data_card_and_lift_over_the_grid_are_shown(
+    make_run: Callable, make_transfer: Callable, make_scores: Callable
+) -> None:
+    run_dir = make_run(transfer=make_transfer(half_width=2.0))
+    evil = "<script>alert(1)<br>"
+    databases = [
+        dict(name=name, tables=3 * i, rows=1000 * i, columns=10 * i, foreign_keys=i)
+        for i, name in enumerate([evil, "paper-1", "paper-2"], start=1)
+    ]
+    card = dict(prior=evil, prior_hash="0123456789abcdef", version=3, num_databases=3, num_validation=2)
+    card |= dict(options={"scm_params.activation_choices": "relu, elu"}, databases=databases)
+    card |= dict(examples=[evil, "paper-2"])
+    (run_dir / "data_card.json").write_text(json.dumps(card))
+    grid = make_scores(np.array([[-8.0, -9.0], [0.5, 4.0]]), [1, 4], [1024, 4096])
+    grid.assign(task=evil).to_csv(run_dir / "transfer_grid.csv", index=False)
+    with pytest.raises(AnalysisError, match=r"schema-.*svg is missing; run experiments\.report again"):
+        DataCard.read(run_dir)
+    (run_dir / "figures").mkdir()
+    for name in card["examples"]:
+        (run_dir / "figures" / f"schema-{name}.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
+    assert DataCard.read(run_dir).spread.loc["rows"].tolist() == [1000, 2000, 3000]
+    page = read_page(write_report(run_dir))
+    assert "Lift over label history on the grid" in page.text
+    assert evil in page.text and page.tags.count("script") == 2
+    for wanted in ("hash 0123456789abcdef", "activation: relu, elu", "3 for training, 2 held", "55.2 to 59.2"):
+        assert wanted in page.text, wanted
+    (run_dir / "data_card.json").write_text('{"prior": 1}')
+    with pytest.raises(AnalysisError, match=r"data_card\.json is damaged"):
+        DataCard.read(run_dir)

@@ -9,9 +9,9 @@ import pytest
 from sklearn.tree import DecisionTreeRegressor
 
 from plurel import Choices, Config, SyntheticDataset
+from plurel.composite import MECHANISMS, composite, decision_tree, interaction, periodic, threshold
 from plurel.config import DiversityParams
-from plurel.edges import Values, locate
-from plurel.mechanisms import MECHANISMS, column_scores, composite, decision_tree, interaction, periodic, threshold
+from plurel.edges import Places, Values
 
 
 def test_a_tree_is_walked_from_the_root_for_every_row() -> None:
@@ -62,12 +62,13 @@ def test_steps_and_waves() -> None:
 
 
 def test_scores_of_columns() -> None:
-    rng = np.random.default_rng(0)
-    numbers = Values(rng.exponential(size=500).astype(np.float32), 0)
-    scores = column_scores(locate(numbers, 0), rng)
+    rng, places = np.random.default_rng(0), Places(2, 500, 0)
+    numbers, classes = Values(rng.exponential(size=500).astype(np.float32), 0), Values(rng.integers(0, 5, 500), 5)
+    places.put(0, numbers)
+    places.put(1, classes)
+    scores = places.scores(0, True, rng)
     np.testing.assert_allclose(scores, np.argsort(np.argsort(numbers.data)) / 499, atol=1e-6)
-    classes = Values(rng.integers(0, 5, 500), 5)
-    scores = column_scores(locate(classes, 0), rng)
+    scores = places.scores(1, False, rng)
     assert len(set(zip(scores.tolist(), classes.data.tolist(), strict=True))) == len(set(scores.tolist())) == 5
 
 

@@ -10,7 +10,8 @@ import pytest
 
 from analysis.errors import AnalysisError
 from analysis.power_law import PowerLawFit, fit_power_law
-from analysis.report_compare import law_differences, write_comparison
+from analysis.report import write_comparison
+from analysis.report.comparison import law_differences
 
 X = 2.0 ** np.arange(9)
 

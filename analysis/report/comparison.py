@@ -10,18 +10,11 @@ import pandas as pd
 
 from analysis.errors import AnalysisError
 from analysis.power_law import PowerLawFit
-from analysis.report import (
-    RunFiles,
-    best_cell,
-    law_section,
-    run_facts,
-    score_decimals,
-    score_text,
-    template,
-    transfer_splits,
-    write_page,
-)
-from analysis.report_charts import AXES, comparison_chart
+from analysis.report.charts import AXES, comparison_chart
+from analysis.report.page import template, write_page
+from analysis.report.run_files import RunFiles
+from analysis.report.run_report import best_cell, law_section, run_facts
+from analysis.report.transfer_table import score_decimals, score_text, transfer_splits
 from analysis.transfer import METRIC_NAMES, TRAINED, compare_models
 from analysis.units import AXIS_NAMES
 

@@ -1,0 +1,47 @@
+"""A multiclass task as one question per class, put to the boolean head: "is the target this class?" (one against rest)
+
+The store keeps the target as a column of texts. For class k, every cell of that column in a context, the hidden one and
+the visible labels of other rows, becomes a boolean: true where its text is that of the class. It is named "<target> is
+<class> of <table>" and standardised as a boolean column of that name would be. So a model that was pretrained on
+boolean columns answers about classes that it has never seen; the probabilities of all classes are brought to sum one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from rfm.contexts import Contexts
+from rfm.store import SemType, TaskInfo
+
+MULTICLASS = "multiclass_classification"
+
+
+def ask_class(contexts: Contexts, task: TaskInfo, position: int | np.ndarray, protocol: str) -> Contexts:
+    """The contexts with the question for one class.
+
+    Args:
+        contexts: of seeds of the multiclass task.
+        position: of the class in `task.classes`, int or int (B,), one for each context.
+        protocol: whose statistics standardise the answer, see `rfm.sampler`.
+    """
+    which = "whole" if protocol == "paper" else "train"
+    chosen = np.broadcast_to(position, contexts.key.shape)[:, None]  # (B, 1)
+    text, name_text = (np.array([getattr(c, key) for c in task.classes], np.int32) for key in ("text", "name_text"))
+    mean, std = np.array([c.stats[which] for c in task.classes]).T
+    asked = contexts.column_idx == task.target_column
+    answer = ((contexts.cell_text == text[chosen]) - mean[chosen]) / std[chosen]
+    return dataclasses.replace(
+        contexts,
+        sem_type=np.where(asked, np.int8(SemType.BOOLEAN), contexts.sem_type),
+        value=np.where(asked, answer.astype(np.float32), contexts.value),
+        cell_text=np.where(asked, np.int32(-1), contexts.cell_text),
+        name_text=np.where(asked, name_text[chosen], contexts.name_text),
+    )
+
+
+def class_probabilities(logits: np.ndarray) -> np.ndarray:
+    """float64 (rows, classes), each row of sum one: the logistic function of every answer, over their sum."""
+    probability = np.exp(-np.logaddexp(0.0, -logits))
+    return probability / np.maximum(probability.sum(axis=1, keepdims=True), np.finfo(np.float64).tiny)
