@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 import relbench
-from relbench.base import BaseTask, Database
+from relbench.base import Database, Dataset
 from relbench.manifest import TaskManifest
 
 from plurel.child_aggregates import snapshot
@@ -78,8 +78,7 @@ def write_forecast_tasks(folder: Path, tasks: list[TaskManifest]) -> None:
     dataset = relbench.load_dataset(folder)
     db = dataset.get_db(upto_test_timestamp=False)
     for manifest in tasks:
-        task = dataset.load_task(manifest.name, regenerate=True)
-        labels = {split: _labels(task, split, db) for split in SPLITS}
+        labels = _labels(dataset, manifest.name, db)
         path = folder / "tasks" / manifest.name
         if any(part.empty for part in labels.values()) or labels["train"]["target"].nunique() < 2:
             (path / "manifest.yaml").unlink()
@@ -89,14 +88,15 @@ def write_forecast_tasks(folder: Path, tasks: list[TaskManifest]) -> None:
             part.to_parquet(path / f"{split}.parquet", index=False)
 
 
-def _labels(task: BaseTask, split: str, db: Database) -> pd.DataFrame:
-    """The label table of a split; empty where no entity exists yet, or none has an event."""
+def _labels(dataset: Dataset, name: str, db: Database) -> dict[str, pd.DataFrame]:
+    """The label table of each split; all empty where one is, as no entity exists yet or none has an event."""
     try:
-        return task.get_table(split, mask_input_cols=False, db=db).df
+        task = dataset.load_task(name, regenerate=True)  # which makes the train labels of a regression
+        return {split: task.get_table(split, mask_input_cols=False, db=db).df for split in SPLITS}
     except TypeError as error:  # relbench 3.0.2 sorts labels by their types, which fails where there are none
         if "datetime64" not in str(error):
             raise
-        return pd.DataFrame()
+        return dict.fromkeys(SPLITS, pd.DataFrame())
 
 
 def _manifest(
