@@ -6,7 +6,7 @@
 | protocol                | what a context and a baseline may see (paper, temporal, relbench)           |
 | split                   | val, test                                                                   |
 | model                   | constant, entity_mean, label_history, zero-shot, fine-tuned                 |
-| metric, value           | auroc and r2 in percent, mae in the target's unit, nmae = mae / train std;  |
+| metric, value           | mae in the target's unit, nmae = mae / train std, the others in percent;    |
 |                         | NaN where undefined                                                         |
 | higher_is_better        | direction of the metric                                                     |
 | lower, upper            | 95 % interval of the value, by bootstrap over the scored rows; may be absent |
@@ -40,8 +40,18 @@ INTERVALS = ("lower", "upper", "lift_lower", "lift_upper")
 REFERENCE = "label_history"
 BASELINES = (REFERENCE, "entity_mean", "constant")
 TRAINED = ("zero-shot", "fine-tuned")
-METRIC_NAMES = {"auroc": "AUROC", "r2": "R²", "mae": "MAE", "nmae": "NMAE"}
-PERCENT_METRICS = ("auroc", "r2")
+METRIC_NAMES = {
+    "auroc": "AUROC",
+    "average_precision": "average precision",
+    "accuracy": "accuracy",
+    "macro_f1": "macro F1",
+    "macro_auroc": "macro AUROC",
+    "r2": "R²",
+    "mae": "MAE",
+    "nmae": "NMAE",
+}
+PERCENT_METRICS = ("auroc", "accuracy", "r2")
+"""The first metric of each task type, which figures show."""
 MODEL_NAMES = {"label_history": "label history", "entity_mean": "entity mean"}
 
 

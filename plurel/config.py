@@ -267,7 +267,7 @@ class Config:
 
     def __post_init__(self) -> None:
         if self.rows is not None:
-            object.__setattr__(self, "rows", tuple(sorted(dict(self.rows).items())))
+            object.__setattr__(self, "rows", _rows(self.rows))
         found = list(complaints(self))
         if found:
             raise PlurelError("prior: " + "; ".join(found))
@@ -308,11 +308,18 @@ class Config:
         return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()[:16]
 
 
+def _rows(rows: Any) -> tuple[tuple[str, int], ...]:
+    try:
+        return tuple(sorted(dict(rows).items()))
+    except (TypeError, ValueError):
+        raise PlurelError(f"prior.rows must map names of tables to their rows, not {rows!r}") from None
+
+
 def _content(file: str) -> bytes:
     try:
         return Path(file).read_bytes()
-    except OSError as error:
-        raise PlurelError(f"{file}: the schema cannot be read ({error})") from error
+    except (OSError, ValueError) as error:
+        raise PlurelError(f"prior.schema_file {file}: the schema cannot be read ({error})") from error
 
 
 def _build(kind: type, tree: Any, where: str) -> Any:

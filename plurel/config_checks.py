@@ -41,6 +41,8 @@ def complaints(config: Config) -> Iterator[str]:
     if not 0 < config.val_split < config.test_split < 1:
         yield f"val_split and test_split must be 0 < {config.val_split} < {config.test_split} < 1"
     yield from _window(config)
+    if config.rows and config.schema_file is None:
+        yield "rows are of tables of a schema_file, and there is none; random schemas draw theirs"
     for table, count in config.rows or ():
         if type(count) is not int or count < 1:
             yield f"rows.{table} must be a whole number from 1 on, not {count!r}"
@@ -160,7 +162,7 @@ def _names(config: Config) -> Iterator[str]:
             yield f"{key} must be of kind set, options out of {', '.join(known)}"
             continue
         for name in choices.value:
-            if name not in known:
+            if not isinstance(name, str) or name not in known:
                 near = difflib.get_close_matches(str(name), known, n=1) or [", ".join(known)]
                 yield f"{key}: unknown name {name!r}; did you mean {near[0]}?"
 

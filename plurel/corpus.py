@@ -43,7 +43,8 @@ def generate_corpus(
     bytes of a folder depend on the prior and its seed alone. One call at a time may write to a corpus.
 
     Raises:
-        PlurelError: if seeds repeat or are negative, or `path` holds a corpus of another prior or version.
+        PlurelError: if seeds repeat or are negative, `path` cannot be written to or holds a corpus of another prior or
+            version, or the prior's schema cannot be used.
     """
     path, config = Path(path), Config() if config is None else config
     seeds = [checked_seed(seed) for seed in seeds]
@@ -53,6 +54,8 @@ def generate_corpus(
     if workers < 1:
         raise PlurelError(f"workers must be at least 1, got {workers}")
     folders = {seed: path / f"{config.name}-{seed}" for seed in seeds}
+    if seeds:
+        SyntheticDataset(seeds[0], config)  # a schema file that cannot be used is refused before any work
     _record(path, config, seeds)
     todo = [seed for seed in seeds if damage(folders[seed], identity(config, seed)) is not None]
     made = _make_all(todo, folders, config, workers)  # before the progress bar, which starts a thread

@@ -1,8 +1,8 @@
 """One synthetic database as a function of (prior, seed).
 
-Its bytes are the same in any process, with any number of workers, threads or cores. Another kind of processor, whose
-matrix products round in another order, gives the same database up to the last digits of its float32 numbers (with
-other BLAS kernels on one machine: no number moved by a thousandth of its column's deviation, no boolean turned).
+Its bytes are the same in any process, with any number of workers, threads or cores and any batch of rows. What is
+compiled for another kind of processor gives the same bits where it can fuse products and sums, as all of the last ten
+years can; numpy's own functions may differ there in the last digits.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class SyntheticDataset(Dataset):
         self.config = Config() if config is None else config
         self.schema: Schema = draw_schema(self.seed, self.config)
         # parsed once; a schema file is read when the dataset is made, not when its database is
-        self.sql_schema = None if self.config.schema_file is None else _sql_schema(self.config.schema_file)
+        self.sql_schema = None if self.config.schema_file is None else _sql_schema(self.config, self.seed)
         self.val_timestamp = self.schema.val_timestamp
         self.test_timestamp = self.schema.test_timestamp
 
@@ -150,10 +150,13 @@ class SyntheticDataset(Dataset):
         return pd.DataFrame(data, copy=False)
 
 
-def _sql_schema(file: str) -> SqlSchema:
+def _sql_schema(config: Config, seed: int) -> SqlSchema:
     from plurel.sql.parser import schema_from_sql  # sqlglot, which random schemas do not need
+    from plurel.sql.plan import plan_tables
 
-    return schema_from_sql(Path(file))
+    schema = schema_from_sql(Path(config.schema_file))
+    plan_tables(schema, config, seed)  # what cannot be filled is refused now
+    return schema
 
 
 def _key_column(parents: np.ndarray) -> np.ndarray | pd.arrays.IntegerArray:

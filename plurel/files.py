@@ -17,16 +17,30 @@ def temporary_of(path: Path) -> Path:
     return path.with_name(f".{path.name}.tmp")
 
 
+def make_folder(path: Path) -> None:
+    """A folder that can be written to.
+
+    Raises:
+        PlurelError: where there can be none.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise PlurelError(f"{path} cannot be written to ({error.strerror})") from error
+    if not os.access(path, os.W_OK):
+        raise PlurelError(f"{path} cannot be written to (no permission)")
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A path to write to; what is there at the end takes the place of `path`, and nothing stays after an error.
 
     Raises:
-        PlurelError: if `path` is a folder.
+        PlurelError: if `path` is a folder, or lies where nothing can be written.
     """
     if path.is_dir():
         raise PlurelError(f"{path} is a folder; give the path of a file")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     temporary = temporary_of(path)
     leftovers = [temporary, *(temporary.with_name(temporary.name + end) for end in _COMPANIONS)]
     try:

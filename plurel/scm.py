@@ -16,7 +16,7 @@ import numpy as np
 from plurel.composite import composite
 from plurel.dag import EDGE_WEIGHTS, random_dag
 from plurel.edges import ForeignMessages, Values
-from plurel.mechanisms import Mechanisms
+from plurel.propagation import Propagation
 from plurel.random_streams import stream
 from plurel.sources import categories, numbers
 
@@ -63,13 +63,13 @@ class TableSCM:
         """
         order = self.evaluated_nodes()
         columns = dict.fromkeys(self.column_nodes)
-        mechanisms = Mechanisms(self, order, foreign)
+        propagation = Propagation(self, order, foreign)
         for node in order:
-            values = self._caused(node, mechanisms, foreign) if self.graph.in_degree(node) else self._source(node)
+            values = self._caused(node, propagation, foreign) if self.graph.in_degree(node) else self._source(node)
             if node in columns:
                 columns[node] = values = values if shape is None else shape(node, values)
-            if mechanisms.is_heard(node):
-                mechanisms.put(node, values)
+            if propagation.is_heard(node):
+                propagation.put(node, values)
         return [self._classes(node, column) for node, column in columns.items()]
 
     def evaluated_nodes(self) -> list[int]:
@@ -92,16 +92,16 @@ class TableSCM:
             return Values(categories(rows, count, is_activity, self.params, rng), count)
         return Values(numbers(rows, is_activity, self.params, rng).astype(np.float32), 0)
 
-    def _caused(self, node: int, mechanisms: Mechanisms, foreign: Sequence[ForeignMessages]) -> Values:
+    def _caused(self, node: int, propagation: Propagation, foreign: Sequence[ForeignMessages]) -> Values:
         """By the perceptrons of the published priors, or by a composite mechanism."""
         if self._diversity.composite_prob:
             rng = stream(self.seed, "composite", *self.key, node)
             if rng.random() < self._diversity.composite_prob:
                 kind = self._diversity.mechanism_choices.draw(rng)
-                scores = [mechanisms.scores(parent, rng) for parent in sorted(self.graph.predecessors(node))]
+                scores = [propagation.scores(parent, rng) for parent in sorted(self.graph.predecessors(node))]
                 scores += [key.scores(rng) for key in foreign]
                 return Values(*composite(kind, np.stack(scores), self.categories(node), rng))
-        return mechanisms.values(node)
+        return propagation.values(node)
 
     def _classes(self, node: int, values: Values) -> Values:
         """Of a lazy table's categorical column: its numbers cut at values of random rows, classes relabelled."""

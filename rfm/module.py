@@ -152,6 +152,8 @@ class PretrainModule(L.LightningModule):
         if torch.isfinite(norm):
             self._skipped_in_a_row = 0
             return
+        if self._suspect is None and self.trainer.precision == "16-mixed":
+            return  # its scaler skips such a step by itself and goes on with a smaller factor
         error = self._suspect or self._diverged(f"gradient is {norm.item()}", *self._last)
         self._suspect, self._skipped_in_a_row = None, self._skipped_in_a_row + 1
         if self.optim.nonfinite == "stop" or self._skipped_in_a_row == MAX_SKIPPED:

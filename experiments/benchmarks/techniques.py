@@ -172,7 +172,7 @@ def run(args: argparse.Namespace) -> pd.DataFrame:
     stores, texts = build_stores([*pools[0], *pools[1]], args.out / "store", text_model="minilm")
     training, held_out = stores[: len(pools[0])], stores[len(pools[0]) :]
     cells = validation_seeds(held_out)
-    train("none", training, texts, cfg, 0, 2)  # compiles what the first run would pay for
+    train("none", training, texts, cfg, 0, cfg.warmup_steps)  # compiles what the first run would pay for
     contexts = {"ctx_len": cfg.ctx_len, "policy": cfg.policy, "progress": False}
     path = args.out / "techniques.csv"
     rows = pd.read_csv(path).to_dict("records") if path.exists() else []

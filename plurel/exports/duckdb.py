@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
@@ -13,10 +14,12 @@ from relbench.base import Database
 
 from plurel.column_kinds import Kind
 from plurel.errors import PlurelError
-from plurel.exports.declared import declared_frames, declared_statement
-from plurel.exports.sql_tables import check_database, create_statement, quoted, sql_frame
+from plurel.exports.declared import declared_frames
+from plurel.exports.sql_tables import check_database, create_statement, sql_frame
 from plurel.files import replacing
 from plurel.keys import ForeignKey, open_database, parent_rows, reference_graph
+from plurel.sql import ddl
+from plurel.sql.ddl import quoted
 from plurel.sql.schema import SqlSchema
 
 _TYPES: dict[Kind, str] = {
@@ -47,16 +50,30 @@ def to_duckdb(db: Database | str | Path, path: str | Path, schema: SqlSchema | N
     batches = {name: _batches(db, name) for name in order}
     with replacing(path) as temporary, closing(duckdb.connect(str(temporary))) as connection:
         declared = {} if schema is None else declared_frames(db, schema)
+        schema = None if schema is None else _with_parents_types(schema)
         for name in order:
             frame = sql_frame(db.table_dict[name]) if schema is None else declared[name]
             connection.execute(
                 create_statement(name, db.table_dict[name], frame, db, _TYPES)
                 if schema is None
-                else declared_statement(schema.table(name))
+                else ddl.create_statement(schema.table(name))
             )
             for rows in batches[name]:
                 _insert(connection, name, frame if rows is None else frame.iloc[rows])
     return path
+
+
+def _with_parents_types(schema: SqlSchema) -> SqlSchema:
+    """The schema with foreign keys of the type that they refer to: DuckDB joins no SMALLINT to an INTEGER."""
+    tables = {table.name: table for table in schema.tables}
+    for _ in tables:  # a key may refer to a key that refers to a key
+        for name, table in tables.items():
+            for key in table.foreign_keys:
+                types = {own: tables[key.parent].column(other).type
+                         for own, other in zip(key.columns, key.parent_columns, strict=True)}  # fmt: skip
+                table = replace(table, columns=tuple(replace(c, type=types.get(c.name, c.type)) for c in table.columns))
+            tables[name] = table
+    return replace(schema, tables=tuple(tables.values()))
 
 
 def _insert(connection: duckdb.DuckDBPyConnection, name: str, frame: pd.DataFrame) -> None:

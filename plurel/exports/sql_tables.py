@@ -10,11 +10,7 @@ from relbench.base import Database, Table
 from plurel.column_kinds import Kind, column_kind, naive_utc
 from plurel.errors import PlurelError
 from plurel.keys import foreign_keys, parent_rows, primary_key
-
-
-def quoted(name: str) -> str:
-    """An identifier as SQL writes it, whatever its characters."""
-    return '"' + str(name).replace('"', '""') + '"'
+from plurel.sql.ddl import quoted
 
 
 def check_database(db: Database) -> None:

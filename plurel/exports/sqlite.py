@@ -7,6 +7,7 @@ keys only where a connection asks for it: PRAGMA foreign_keys = ON.
 from __future__ import annotations
 
 import datetime
+import json
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -16,10 +17,12 @@ import pandas as pd
 from relbench.base import Database
 
 from plurel.column_kinds import Kind, column_kind
-from plurel.exports.declared import declared_frames, declared_statement
-from plurel.exports.sql_tables import check_database, create_statement, quoted, sql_frame
+from plurel.exports.declared import declared_frames
+from plurel.exports.sql_tables import check_database, create_statement, sql_frame
 from plurel.files import replacing
 from plurel.keys import open_database
+from plurel.sql import ddl
+from plurel.sql.ddl import quoted
 from plurel.sql.schema import SqlSchema
 
 _TYPES: dict[Kind, str] = {
@@ -52,7 +55,7 @@ def to_sqlite(db: Database | str | Path, path: str | Path, schema: SqlSchema | N
         else:
             frames = {name: _as_text(frame) for name, frame in declared_frames(db, schema).items()}
             for table in schema.tables:
-                connection.execute(declared_statement(table))
+                connection.execute(ddl.create_statement(table))
         with connection:  # one transaction: keys are checked at its end, so that rows and tables may come in any order
             connection.execute("PRAGMA defer_foreign_keys = ON")
             for name, frame in frames.items():
@@ -76,7 +79,10 @@ def _cells(column: pd.Series) -> list[Any]:
 
 
 def _as_text(frame: pd.DataFrame) -> pd.DataFrame:
-    """Dates and times as ISO 8601 text."""
-    kinds = (datetime.date, datetime.time)  # a datetime is a date
-    texts = {c: [str(v) if isinstance(v, kinds) else v for v in frame[c]] for c in frame.columns}
+    """Dates, times and intervals as ISO 8601 text and the like, arrays as JSON."""
+    kinds = (datetime.date, datetime.time, datetime.timedelta)  # a datetime is a date
+    texts = {
+        c: [str(v) if isinstance(v, kinds) else json.dumps(v) if isinstance(v, list) else v for v in frame[c]]
+        for c in frame.columns
+    }
     return pd.DataFrame(texts, dtype=object)

@@ -1,8 +1,14 @@
-"""Cells of declared columns from the values of the causal model: their distribution, within what the schema allows."""
+"""Cells of declared columns from the values of the causal model: their distribution, within what the schema allows.
+
+A RelBench table holds dates as times at midnight, decimals as float64, times of a day, UUIDs and points as text, JSON
+and arrays as JSON text, intervals as seconds.
+"""
 
 from __future__ import annotations
 
+import json
 import math
+import uuid
 
 import numpy as np
 import pandas as pd
@@ -10,29 +16,33 @@ from scipy.stats import rankdata
 
 from plurel.edges import Values
 from plurel.sql.keys import encoded
-from plurel.sql.schema import Column
+from plurel.sql.numbers import as_cells, at_least, at_most, limits
+from plurel.sql.schema import NUMBERS, Column
 from plurel.words import words
 
 Array = np.ndarray
+_DAY_0 = pd.Timestamp("1970-01-01")
+_DRAWN = ("text", "binary", "array", "json")  # as many classes as are drawn for a free text
 
 
 def num_categories(column: Column, drawn: int) -> int:
     """Classes of a column in the causal model, 0 for a number; `drawn` of a text whose words are free."""
     if column.values is not None:
         return max(len(column.values), 2)
-    return {"boolean": 2, "text": drawn, "binary": 2}.get(column.type.kind, 0)
+    if column.type.kind == "boolean":
+        return 2
+    return drawn if column.type.kind in _DRAWN else 0
 
 
 def to_cells(
     column: Column,
     values: Values,
     window: tuple[pd.Timestamp, pd.Timestamp],
-    missing_rate: float,
     distinct: Array | None,
     table: str,
     rng: np.random.Generator,
 ) -> pd.Series:
-    """The cells of a column in a RelBench table: dates are times at midnight, decimals float64, times of a day text.
+    """The cells of a column in a RelBench table, none of them missing.
 
     Args:
         distinct: where the column makes a key unique, a number for each row, from 0 on; otherwise None.
@@ -44,16 +54,19 @@ def to_cells(
         cells = pd.Series(np.array(column.values, dtype=object)[values.data % len(column.values)])
     elif kind == "boolean":
         cells = pd.Series(values.data > 0)
-    elif kind in ("text", "binary"):
-        cells = pd.Series(np.array(_texts(column, values.num_categories, rng), dtype=object)[values.data])
-    elif kind in ("integer", "decimal", "real"):
+    elif kind in _DRAWN:
+        cells = pd.Series(np.array(_options(column, values.num_categories, rng), dtype=object)[values.data])
+    elif kind in NUMBERS:
         cells = pd.Series(_numbers(column, values.data.astype(np.float64), rng))
+    elif kind == "uuid":
+        cells = pd.Series([str(uuid.UUID(bytes=rng.bytes(16), version=4)) for _ in values.data])
+    elif kind == "geometry":
+        cells = pd.Series(_points(_shares(values), rng))
+    elif kind == "interval":
+        cells = pd.Series(np.round(_shares(values) ** 2 * rng.uniform(3600, 30 * 86400)))
     else:
-        share = rankdata(values.data, method="average") / (len(values.data) + 1)
-        start, end = window
-        cells = pd.Series(start + pd.to_timedelta(share * (end - start).total_seconds(), unit="s")).dt.floor("s")
-    is_missing = column.nullable & (rng.random(len(cells)) < missing_rate)
-    return typed(cells.where(~is_missing, None), kind)
+        cells = time_cells(column, _shares(values), window)
+    return typed(cells, kind)
 
 
 def typed(cells: pd.Series, kind: str) -> pd.Series:
@@ -62,32 +75,71 @@ def typed(cells: pd.Series, kind: str) -> pd.Series:
         return cells.astype("Int64") if cells.isna().any() else cells.astype("int64")
     if kind == "boolean":
         return cells.astype("boolean") if cells.isna().any() else cells.astype(bool)
-    if kind in ("decimal", "real"):
+    if kind in ("decimal", "real", "interval"):
         return cells.astype("float64")
     if kind in ("date", "timestamp"):
         times = pd.to_datetime(cells).astype("datetime64[us]")
         return times.dt.floor("D") if kind == "date" else times
-    if kind == "time":
-        times = cells.map(lambda t: t.strftime("%H:%M:%S"), na_action="ignore")
-        return times.astype(object).where(cells.notna(), None)
+    if kind in ("time", "uuid"):
+        return cells.map(str, na_action="ignore").astype(object).where(cells.notna(), None)
     return cells.astype(object)
 
 
-def _texts(column: Column, count: int, rng: np.random.Generator) -> list[str]:
-    longest = int(min(column.type.length or 60, math.inf if column.high is None else column.high))
+def time_cells(column: Column, shares: Array, window: tuple[pd.Timestamp, pd.Timestamp]) -> pd.Series:
+    """Times at parts of the window, [0, 1] (rows,), as far as the column's bounds allow."""
+    return typed(pd.Series(as_cells(_times(column, shares, window), column.type.kind)), column.type.kind)
+
+
+def _shares(values: Values) -> Array:
+    """Ranks in (0, 1)."""
+    return rankdata(values.data, method="average") / (len(values.data) + 1)
+
+
+def _times(column: Column, shares: Array, window: tuple[pd.Timestamp, pd.Timestamp]) -> Array:
+    """Seconds within the window of the database, as far as the column's bounds allow; of a day, between its bounds."""
+    low, high = limits(column)
+    if column.type.kind != "time":
+        first, last = ((day - _DAY_0).total_seconds() for day in window)
+        start, end = max(low, first), min(high, last)
+        if start > end:  # as long a stretch at the bound that lies outside of the window
+            start, end = (low, low + last - first) if low > last else (high - last + first, high)
+        low, high = max(low, start), min(high, end)
+    numbers = at_most(low + shares * (high - low), column)
+    return np.clip(numbers, at_least(low, column), at_most(high, column))
+
+
+def _points(shares: Array, rng: np.random.Generator) -> list[str]:
+    """Points on earth in WKT: longitude by the values' ranks, any latitude."""
+    places = zip(shares * 360 - 180, rng.uniform(-90, 90, len(shares)), strict=True)
+    return [f"POINT ({longitude:.3f} {latitude:.3f})" for longitude, latitude in places]
+
+
+def _options(column: Column, count: int, rng: np.random.Generator) -> list[object]:
+    """A cell for each class."""
+    kind, element = column.type.kind, column.type.element
+    if kind == "array":
+        sizes = rng.integers(1, 4, count)
+        return [json.dumps(_elements(element, int(size), rng)) for size in sizes]
+    longest = math.inf if column.type.length is None else column.type.length
+    longest = min(longest, math.inf if column.high is None else column.high, 60)
     shortest = int(column.low or 0)
-    return [word[:longest].strip().ljust(shortest, "x") for word in words(count, rng)]
+    texts = [word[: int(longest)].strip().ljust(shortest, "x") for word in words(count, rng)]
+    if kind == "binary":
+        return [text.encode() for text in texts]
+    return texts if kind == "text" else [json.dumps({"kind": word, "size": i}) for i, word in enumerate(texts)]
+
+
+def _elements(element: object, size: int, rng: np.random.Generator) -> list[object]:
+    if element.kind == "text":
+        return [word[: element.length] for word in words(size, rng)]
+    numbers = rng.integers(0, 10 if element.kind != "boolean" else 2, size).tolist()
+    return [bool(n) for n in numbers] if element.kind == "boolean" else numbers
 
 
 def _numbers(column: Column, numbers: Array, rng: np.random.Generator) -> Array:
     """Scaled to a random spread; moved and cut to what the type and the bounds allow."""
-    kind, low, high = column.type.kind, column.low, column.high
-    if kind == "integer":
-        bits = column.type.bits - (not column.type.is_unsigned)
-        least, most = (0 if column.type.is_unsigned else -(2.0**bits)), 2.0 ** min(bits, 53) - 1
-    else:
-        most = 10.0 ** (column.type.precision - column.type.scale) - 10.0**-column.type.scale
-        least, most = (-most, most) if kind == "decimal" else (-1e300, 1e300)
+    low, high = column.low, column.high
+    least, most = limits(column)
     scores = (numbers - numbers.mean()) / max(numbers.std(), 1e-8)
     if low is not None and high is not None:
         span = np.ptp(scores) or 1.0
@@ -98,11 +150,8 @@ def _numbers(column: Column, numbers: Array, rng: np.random.Generator) -> Array:
             found = low + found - found.min()
         elif high is not None:
             found = high - (found.max() - found)
-    least = least if low is None else max(least, low)
-    most = most if high is None else min(most, high)
-    if kind == "real":
+    if column.type.kind == "real":
         return np.clip(found, least, most)
-    scale = 0 if kind == "integer" else column.type.scale
-    return np.clip(
-        np.round(found, scale), math.ceil(least * 10**scale) / 10**scale, math.floor(most * 10**scale) / 10**scale
-    )
+    scale = 0 if column.type.kind == "integer" else column.type.scale
+    found = np.clip(np.round(found, scale), at_least(least, column), at_most(most, column))
+    return np.round(found, scale)

@@ -10,19 +10,22 @@ import pandas as pd
 from plurel.errors import PlurelError
 from plurel.random_streams import stream
 from plurel.sql.keys import capacity_of, key_frame
-from plurel.sql.plan import TablePlan, may_be_null
+from plurel.sql.plan import TablePlan, is_bound, may_be_null
+from plurel.sql.repair import holds
 from plurel.sql.schema import ForeignKey, SqlTable
 
 _SURPLUS = (1, 2, 4, 8, 16)
+_NO_PARENT = 0.2  # chance of a late key that may be NULL
 
 Links = dict[ForeignKey, np.ndarray]
+LinkDraw = Callable[[ForeignKey, int, int], np.ndarray]
 
 
 def draw_links(
     plan: TablePlan,
     sizes: Mapping[str, int],
     frames: Mapping[str, pd.DataFrame],
-    draw: Callable[[ForeignKey, int, int], np.ndarray],
+    draw: LinkDraw,
     seed: int,
 ) -> tuple[Links, int]:
     """Parent rows of each foreign key whose parents exist already, and the number of rows.
@@ -57,26 +60,43 @@ def draw_links(
     return {key: rows[kept] for key, rows in links.items()}, len(kept)
 
 
-def draw_late(plan: TablePlan, links: Links, sizes: Mapping[str, int], rng: np.random.Generator) -> Links:
-    """Of the keys to the table itself, an earlier row (or none, or its own where it must not be NULL); of keys that
-    close a cycle, any row or none. A key that shares columns with others, or is unique, is NULL or the row's own.
+def draw_late(plan: TablePlan, sizes: Mapping[str, int], draw: LinkDraw, rng: np.random.Generator) -> Links:
+    """Parent rows of keys to the table itself and of those that close a cycle of tables.
+
+    To itself: an earlier row, or none (or the row itself where it must not be NULL). A key that shares columns with
+    others, or is a part of a unique key, is NULL or the row's own.
+
+    Raises:
+        PlurelError: where a key must be unique and not NULL, and there are too few parents.
     """
     table, late, count = plan.table, {}, sizes[plan.table.name]
-    numbers = np.arange(count)
     for key in (key for key in table.foreign_keys if key in plan.late):
-        is_free = may_be_null(table, key)
-        shared = {column for other in table.foreign_keys if other != key for column in other.columns}
-        is_bound = bool(shared & set(key.columns)) or any(set(key.columns) & set(unique) for unique in table.keys)
+        is_unique = any(set(unique) == set(key.columns) for unique in table.keys)
+        is_rootless = not may_be_null(table, key)
         if key.parent == table.name:
-            roots = np.full(count, -1) if is_free else numbers
-            earlier = (rng.random(count) * numbers).astype(np.int64)
-            is_root = (rng.random(count) < 0.2) | (numbers == 0)
-            rows = np.where(is_root | is_bound, roots, earlier)
-        else:
-            rows = rng.integers(0, sizes[key.parent], count)
-            rows = np.where(is_bound | (rng.random(count) < 0.2), -1, rows)
-        late[key] = rows
+            is_told = is_bound(table, key) or bool(set(key.columns) & set(plan.own_keys))
+            late[key] = _to_itself(count, is_unique, is_rootless, is_told, rng)
+            continue
+        parents = sizes[key.parent]
+        rows = rng.permutation(max(parents, count))[:count] if is_unique else draw(key, parents, count)
+        rows = np.where(rows < parents, rows, -1)
+        if is_rootless and is_unique and (rows < 0).any():
+            raise PlurelError(
+                f"table {table.name}: its key ({', '.join(key.columns)}) is unique and not NULL, but there are {count} "
+                f"rows and {parents} of {key.parent}; ask for fewer"
+            )
+        is_none = (rng.random(count) < _NO_PARENT) | is_bound(table, key)
+        late[key] = np.maximum(rows, 0) if is_rootless else np.where(is_none, -1, rows)
     return late
+
+
+def _to_itself(count: int, is_unique: bool, is_rootless: bool, is_told: bool, rng: np.random.Generator) -> np.ndarray:
+    numbers = np.arange(count)
+    roots = numbers if is_rootless else np.full(count, -1)
+    if is_told or (is_unique and is_rootless):
+        return roots
+    earlier = numbers - 1 if is_unique else (rng.random(count) * numbers).astype(np.int64)
+    return np.where((rng.random(count) < _NO_PARENT) | (numbers == 0), roots, earlier)
 
 
 def _agreeing(
@@ -108,7 +128,7 @@ def _drawn(
     key: ForeignKey,
     sizes: Mapping[str, int],
     count: int,
-    draw: Callable[[ForeignKey, int, int], np.ndarray],
+    draw: LinkDraw,
     rng: np.random.Generator,
 ) -> np.ndarray:
     parents = sizes[key.parent]
@@ -133,6 +153,10 @@ def _is_good(plan: TablePlan, links: Links, frames: Mapping[str, pd.DataFrame], 
                 values = np.where(pd.isna(seen[column]), values, seen[column])
             seen[column] = values
     values = key_frame(table, links, frames, (), count)
+    columns = {column.name: column for column in table.columns}
+    for check in table.checks:
+        if check.columns <= set(values):
+            good &= holds(check, values, columns)
     for unique in table.keys:
         told = [column for column in unique if column in values]
         own = [table.column(column) for column in unique if column not in values]

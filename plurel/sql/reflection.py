@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import sqlglot
-from sqlalchemy import create_engine, inspect
+from sqlalchemy import create_engine, inspect, text
+from sqlalchemy.dialects.postgresql import DOMAIN
 from sqlalchemy.engine import Engine
 from sqlalchemy.engine.reflection import Inspector
 from sqlalchemy.exc import SQLAlchemyError
@@ -12,11 +16,15 @@ from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
 from plurel.errors import PlurelError
-from plurel.sql.checks import constrained
-from plurel.sql.schema import Column, ForeignKey, SqlSchema, SqlTable, resolved
-from plurel.sql.types import column_type
+from plurel.sql.checks import constrained, of_column
+from plurel.sql.resolution import resolved
+from plurel.sql.schema import Column, ForeignKey, SqlSchema, SqlTable
+from plurel.sql.types import declared_column
 
 _DIALECTS = {"postgresql": "postgres", "mysql": "mysql", "mariadb": "mysql", "sqlite": "sqlite", "duckdb": "duckdb"}
+_BASE_TYPES = "SELECT typname, format_type(typbasetype, typtypmod) FROM pg_type WHERE typtype = 'd'"
+_CHILDREN = "SELECT relname FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid"
+_Domains = dict[str, tuple[str, list[str]]]  # base type and checks of each
 
 
 def schema_from_url(url: str) -> SqlSchema:
@@ -30,7 +38,7 @@ def schema_from_url(url: str) -> SqlSchema:
         engine = create_engine(url)
         source = engine.url.render_as_string(hide_password=True)
         database = engine.url.database
-        if engine.dialect.name == "sqlite" and database and database != ":memory:" and not _exists(database):
+        if engine.dialect.name == "sqlite" and database and database != ":memory:" and not Path(database).is_file():
             raise PlurelError(f"{source}: there is no such file")  # SQLite would make an empty one
         tables = _reflected(engine, source)
     except ModuleNotFoundError as error:
@@ -40,33 +48,49 @@ def schema_from_url(url: str) -> SqlSchema:
     return resolved(tables, source)
 
 
-def _exists(database: str) -> bool:
-    from pathlib import Path
-
-    return Path(database).is_file()
-
-
 def _reflected(engine: Engine, source: str) -> list[SqlTable]:
-    dialect = _DIALECTS.get(engine.dialect.name)
-    if dialect is None:
+    if engine.dialect.name not in _DIALECTS:
         raise PlurelError(f"{source}: databases of {engine.dialect.name} are not read; known: {', '.join(_DIALECTS)}")
     try:
         inspector = inspect(engine)
-        return [_table(name, inspector, engine, dialect, source) for name in inspector.get_table_names()]
+        domains = _domains(engine, inspector)
+        children = _children(engine)
+        names = [name for name in inspector.get_table_names() if name not in children]
+        return [_table(name, inspector, engine, domains, source) for name in names]
     finally:
         engine.dispose()
 
 
-def _table(name: str, inspector: Inspector, engine: Engine, dialect: str, source: str) -> SqlTable:
-    where = f"{source}: table {name}"
-    columns = {}
+def _domains(engine: Engine, inspector: Inspector) -> _Domains:
+    """Domains of PostgreSQL; SQLAlchemy knows their checks, but no length or precision."""
+    if engine.dialect.name != "postgresql":
+        return {}
+    with engine.connect() as connection:
+        types = dict(connection.execute(text(_BASE_TYPES)).tuples().all())
+    return {d["name"]: (types[d["name"]], [c["check"] for c in d["constraints"]]) for d in inspector.get_domains("*")}
+
+
+def _children(engine: Engine) -> set[str]:
+    """Partitions and tables that inherit, whose rows are those of the table above."""
+    if engine.dialect.name != "postgresql":
+        return set()
+    with engine.connect() as connection:
+        return set(connection.execute(text(_CHILDREN)).scalars())
+
+
+def _condition(sql: str, dialect: str) -> exp.Expression:
+    return sqlglot.parse_one(f"SELECT 1 WHERE {sql}", read=dialect).args["where"].this
+
+
+def _table(name: str, inspector: Inspector, engine: Engine, domains: _Domains, source: str) -> SqlTable:
+    where, dialect = f"{source}: table {name}", _DIALECTS[engine.dialect.name]
+    columns, conditions = {}, []
     for item in inspector.get_columns(name):
-        kind = item["type"]
-        parsed, values = column_type(_parsed(kind, engine, dialect), {}, f"{where}, column {item['name']}")
-        values = tuple(kind.enums) if isinstance(kind, Enum) else values
-        columns[item["name"].casefold()] = Column(item["name"], parsed, bool(item["nullable"]), values)
-    for check in inspector.get_check_constraints(name):
-        columns = constrained(columns, sqlglot.parse_one(check["sqltext"], read=dialect), where)
+        if item.get("computed") is None:
+            column = _column(item["name"], item["type"], engine, domains, where, conditions)
+            columns[item["name"].casefold()] = replace(column, nullable=bool(item["nullable"]))
+    conditions += [_condition(check["sqltext"], dialect) for check in inspector.get_check_constraints(name)]
+    columns, checks = constrained(columns, conditions, where)
     unique = [tuple(key["column_names"]) for key in inspector.get_unique_constraints(name)]
     # what SQLite makes for UNIQUE itself; get_unique_constraints misses those of types with a length
     options = {"include_auto_indexes": True} if dialect == "sqlite" else {}
@@ -78,12 +102,24 @@ def _table(name: str, inspector: Inspector, engine: Engine, dialect: str, source
         for key in inspector.get_foreign_keys(name)
     ]
     primary_key = tuple(inspector.get_pk_constraint(name)["constrained_columns"])
-    return SqlTable(name, tuple(columns.values()), primary_key, tuple(unique), tuple(keys))
+    return SqlTable(name, tuple(columns.values()), primary_key, tuple(unique), tuple(keys), checks)
 
 
-def _parsed(kind: TypeEngine, engine: Engine, dialect: str) -> exp.DataType | None:
+def _column(
+    name: str, kind: TypeEngine, engine: Engine, domains: _Domains, where: str, conditions: list[exp.Expression]
+) -> Column:
+    """The column by its type; what a domain of PostgreSQL demands is added to `conditions`."""
+    where_column, dialect = f"{where}, column {name}", _DIALECTS[engine.dialect.name]
+    if isinstance(kind, NullType) and dialect != "sqlite":  # where it is a column without a type
+        raise PlurelError(f"{where_column}: its type cannot be read from the database; write the schema as SQL")
     if isinstance(kind, NullType):
-        return None
+        return declared_column(name, None, where_column)
     if isinstance(kind, Enum):
-        return exp.DataType.build("TEXT", dialect=dialect)
-    return exp.DataType.build(kind.compile(engine.dialect), dialect=dialect, udt=True)
+        return replace(declared_column(name, None, where_column), values=tuple(kind.enums))
+    if isinstance(kind, DOMAIN):
+        declared, checks = domains[kind.name]
+        for check in checks:
+            conditions.append(of_column(_condition(check, dialect), exp.to_identifier(name, quoted=True)))
+        return declared_column(name, exp.DataType.build(declared, dialect=dialect, udt=True), where_column)
+    parsed = exp.DataType.build(kind.compile(engine.dialect), dialect=dialect, udt=True)
+    return declared_column(name, parsed, where_column)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
-from plurel.errors import PlurelError
-
-Kind = Literal["integer", "decimal", "real", "text", "boolean", "date", "time", "timestamp", "binary"]
+Kind = Literal[
+    "integer", "decimal", "real", "text", "boolean", "date", "time", "timestamp", "binary",
+    "interval", "uuid", "json", "array", "geometry",
+]  # fmt: skip
+NUMBERS = ("integer", "decimal", "real")
+TIMES = ("date", "time", "timestamp")
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,7 @@ class ColumnType:
         is_unsigned: of an integer.
         length: longest text, in characters; None for any.
         precision, scale: all digits of a decimal, and those after its point.
+        element: what an array holds.
     """
 
     kind: Kind
@@ -29,19 +32,59 @@ class ColumnType:
     length: int | None = None
     precision: int = 18
     scale: int = 4
+    element: ColumnType | None = None
+
+
+@dataclass(frozen=True)
+class Domain:
+    """What a column may hold where a condition is to be true, or unknown because the column is NULL.
+
+    Attributes:
+        values: the only ones allowed; None for any.
+        low, high: the least and the greatest number; of a text its shortest and longest length; of a date or timestamp
+            seconds since 1970, of a time of day since midnight.
+        is_null: whether it must be NULL, must not be, or None: either.
+    """
+
+    values: tuple[str | int | float, ...] | None = None
+    low: float | None = None
+    high: float | None = None
+    is_null: bool | None = None
+
+
+@dataclass(frozen=True)
+class Order:
+    """The number or time in column `left` is at most that in `right`, or less if `is_strict`."""
+
+    left: str
+    right: str
+    is_strict: bool
+
+
+@dataclass(frozen=True)
+class Case:
+    """Demands of one row that are met together: a domain for each of some columns, and orders between columns."""
+
+    domains: tuple[tuple[str, Domain], ...] = ()
+    orders: tuple[Order, ...] = ()
 
     @property
-    def sql(self) -> str:
-        """The type as SQLite and DuckDB read it."""
-        if self.kind == "integer":
-            bits = self.bits + 1 if self.is_unsigned else self.bits  # the next larger signed one
-            return next(name for most, name in ((8, "TINYINT"), (16, "SMALLINT"), (32, "INTEGER"), (64, "BIGINT"),
-                                                (128, "HUGEINT")) if bits <= most)  # fmt: skip
-        if self.kind == "decimal":
-            return f"DECIMAL({self.precision}, {self.scale})"
-        if self.kind == "text":
-            return "TEXT" if self.length is None else f"VARCHAR({self.length})"
-        return {"real": "DOUBLE", "binary": "BLOB"}.get(self.kind, self.kind.upper())
+    def columns(self) -> set[str]:
+        """Columns that it speaks of."""
+        return {name for name, _ in self.domains} | {name for o in self.orders for name in (o.left, o.right)}
+
+
+@dataclass(frozen=True)
+class Check:
+    """A CHECK that no single column can keep by itself: every row meets one of the cases. `sql` is for messages."""
+
+    sql: str = field(compare=False)
+    cases: tuple[Case, ...]
+
+    @property
+    def columns(self) -> set[str]:
+        """Columns that it speaks of."""
+        return set().union(*(case.columns for case in self.cases))
 
 
 @dataclass(frozen=True)
@@ -50,7 +93,7 @@ class Column:
 
     Attributes:
         values: the only ones allowed, from an ENUM or CHECK ... IN.
-        low, high: the least and the greatest number allowed, or of a text the shortest and the longest length.
+        low, high: as in Domain.
     """
 
     name: str
@@ -79,6 +122,7 @@ class SqlTable:
     primary_key: tuple[str, ...] = ()
     unique: tuple[tuple[str, ...], ...] = ()
     foreign_keys: tuple[ForeignKey, ...] = ()
+    checks: tuple[Check, ...] = ()
 
     def column(self, name: str) -> Column:
         """The column of that name; it must be there."""
@@ -101,83 +145,17 @@ class SqlSchema:
         """The table of that name; it must be there."""
         return next(table for table in self.tables if table.name == name)
 
+    def save(self, path: str | Path) -> Path:
+        """Writes the schema as SQL, which Config(schema_file=...) reads, and returns the path."""
+        from plurel.files import replacing
+        from plurel.sql.ddl import schema_statements
 
-def resolved(tables: Sequence[SqlTable], source: str) -> SqlSchema:
-    """The schema with every name as it was declared, and parent columns wherever a key leaves them out.
-
-    Names are compared without regard to case, as SQL does for those that are not quoted.
-
-    Raises:
-        PlurelError: if there is no table, or a name is declared twice or is not there (the nearest is suggested), or
-            a foreign key does not fit what it refers to.
-    """
-    if not tables:
-        raise PlurelError(f"{source}: there is no CREATE TABLE; a schema needs at least one table")
-    _check_twice([table.name for table in tables], f"{source}: table")
-    names = [table.name for table in tables]
-    drafts = {}
-    for table in tables:
-        where = f"{source}: table {table.name}"
-        columns = [column.name for column in table.columns]
-        if not columns:
-            raise PlurelError(f"{where} has no columns")
-        _check_twice(columns, f"{where}: column")
-        primary_key = _known(table.primary_key, columns, f"{where}, primary key", "column")
-        unique = dict.fromkeys(_known(key, columns, f"{where}, unique key", "column") for key in table.unique)
-        drafts[table.name] = replace(
-            table,
-            columns=tuple(replace(c, nullable=c.nullable and c.name not in primary_key) for c in table.columns),
-            primary_key=primary_key,
-            unique=tuple(key for key in unique if set(key) != set(primary_key)),
-        )
-    finished = []
-    for table in drafts.values():
-        keys = dict.fromkeys(_resolved_key(key, table, drafts, names, source) for key in table.foreign_keys)
-        finished.append(replace(table, foreign_keys=tuple(keys)))
-    return SqlSchema(tuple(finished), source)
+        with replacing(Path(path)) as temporary:
+            temporary.write_text("\n".join(f"{statement};" for statement in schema_statements(self)) + "\n")
+        return Path(path)
 
 
-def _resolved_key(
-    key: ForeignKey, table: SqlTable, tables: dict[str, SqlTable], names: Sequence[str], source: str
-) -> ForeignKey:
-    where = f"{source}: table {table.name}, foreign key ({', '.join(key.columns)})"
-    columns = _known(key.columns, [column.name for column in table.columns], where, "column")
-    (name,) = _known((key.parent,), names, where, "table")
-    parent = tables[name]
-    parent_columns = [column.name for column in parent.columns]
-    referred = _known(key.parent_columns, parent_columns, f"{where} to {name}", "column") or parent.primary_key
-    if not referred:
-        raise PlurelError(f"{where} refers to table {name}, which has no primary key; name the columns it refers to")
-    if len(referred) != len(columns):
-        raise PlurelError(f"{where} has {len(columns)} columns and refers to {len(referred)}: ({', '.join(referred)})")
-    if not any(set(unique) == set(referred) for unique in parent.keys):
-        raise PlurelError(
-            f"{where} refers to {name} ({', '.join(referred)}), which is neither a primary key nor unique"
-        )
-    return ForeignKey(columns, name, referred)
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """A half sentence for messages: the known name that looks most like `name`, or all of them."""
-    known = list(known)
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    return f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
-
-
-def _known(names: Iterable[str], known: Sequence[str], where: str, what: str) -> tuple[str, ...]:
-    by_case = {name.casefold(): name for name in known}
-    found = []
-    for name in names:
-        declared = name if name in known else by_case.get(name.casefold())
-        if declared is None:
-            raise PlurelError(f"{where}: there is no {what} {name}; {nearest(name, known)}")
-        found.append(declared)
-    return tuple(found)
-
-
-def _check_twice(names: Sequence[str], where: str) -> None:
-    seen: set[str] = set()
-    for name in names:
-        if name.casefold() in seen:
-            raise PlurelError(f"{where} {name} is declared twice")
-        seen.add(name.casefold())
+def referred_columns(schema: SqlSchema, name: str) -> set[str]:
+    """Columns of a table that foreign keys refer to."""
+    keys = [key for table in schema.tables for key in table.foreign_keys if key.parent == name]
+    return {column for key in keys for column in key.parent_columns}

@@ -46,6 +46,11 @@ def test_every_prior_builds(prior: str) -> None:
     assert isinstance(prior_from(composed("generate", f"prior={prior}").prior), plurel.Config)
 
 
+def test_the_data_entry_has_a_default_for_all_but_its_source() -> None:
+    cfg = composed("data")
+    assert OmegaConf.missing_keys(cfg) == {"source"} and cfg.reindex is None
+
+
 @pytest.mark.parametrize("train", names("train"))
 def test_every_training_is_valid(train: str) -> None:
     check_config(composed("scaling", f"train={train}", "grid.tokens=[500000000,1000000000]"))

@@ -53,9 +53,14 @@ def synthetic() -> Database:
     return SyntheticDataset(1, Config.preset("diverse")).make_db()
 
 
-@pytest.fixture(params=["diverse", "rel-f1", "movielens-small"])
+def declared() -> Database:
+    tree = {"schema_file": str(Path(__file__).parent / "ddl" / "northwind.sql"), "rows": {"orders": 500}}
+    return SyntheticDataset(1, Config.from_dict(tree)).make_db()
+
+
+@pytest.fixture(params=["diverse", "declared", "rel-f1", "movielens-small"])
 def large(request: pytest.FixtureRequest) -> Database | Path:
-    """A synthetic database, or the folder of a real one."""
-    if request.param == "diverse":
-        return synthetic()
+    """A synthetic database of a random or a declared schema, or the folder of a real one."""
+    if request.param in ("diverse", "declared"):
+        return synthetic() if request.param == "diverse" else declared()
     return request.getfixturevalue("shared") / "data" / request.param

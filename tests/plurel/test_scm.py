@@ -21,7 +21,7 @@ from plurel.kernels.join import add_noise, join
 from plurel.kernels.node import codes_of, encode
 from plurel.kernels.perceptron import draw_layers, evaluate
 from plurel.kernels.quantiles import beta_quantiles
-from plurel.mechanisms import Mechanisms
+from plurel.propagation import Propagation
 from plurel.random_streams import stream
 from plurel.schema import TableSchema
 from plurel.scm import TableSCM
@@ -59,36 +59,36 @@ def test_a_table_equals_a_row_by_row_evaluation(aggregation: str) -> None:
     for seed in range(16):
         scm = TableSCM(seed, TABLE, config)
         known = dict(zip(scm.column_nodes, scm.propagate([key]), strict=True))
-        mechanisms = Mechanisms(scm, scm.evaluated_nodes(), [key])
+        propagation = Propagation(scm, scm.evaluated_nodes(), [key])
         for node in scm.column_nodes:
             parents = sorted(scm.graph.predecessors(node))
             if parents and all(p in known for p in parents):
                 values = [known[p] for p in parents]
-                expected = row_by_row(mechanisms, node, values, key.table(aggregation)[key.rows], aggregation)
+                expected = row_by_row(propagation, node, values, key.table(aggregation)[key.rows], aggregation)
                 np.testing.assert_allclose(known[node].data, expected, rtol=2e-3, atol=1e-3)
                 checked += 1
     assert checked >= 3
 
 
 def row_by_row(
-    mechanisms: Mechanisms, node: int, parents: list[Values], told: np.ndarray, aggregation: str
+    propagation: Propagation, node: int, parents: list[Values], told: np.ndarray, aggregation: str
 ) -> np.ndarray:
     """A node's values from its parents' and what the foreign key tells each row."""
-    number = mechanisms.number[node]
-    edges = range(mechanisms.first[number], mechanisms.first[number + 1])
+    number = propagation.number[node]
+    edges = range(propagation.first[number], propagation.first[number + 1])
     quantiles = np.empty(4096, dtype=np.float32)
-    beta_quantiles(*mechanisms.noise_shapes[number], quantiles)
-    decoders = mechanisms.decoders
+    beta_quantiles(*propagation.noise_shapes[number], quantiles)
+    decoders = propagation.decoders
     codes, width = codes_of(decoders, number), decoders.perceptrons.width
     layers = draw_layers(decoders.perceptrons, number, width, width if len(codes) else 1, codes)
     out = []
     for row in range(len(told)):
         terms = [told[row]]
         for edge, parent in zip(edges, parents, strict=True):
-            vectors = encode(mechanisms.encoders, edge, parent.data[row : row + 1].astype(np.float32))
+            vectors = encode(propagation.encoders, edge, parent.data[row : row + 1].astype(np.float32))
             vector = vectors[:, parent.data[row] if parent.num_categories else 0]
-            terms.append(np.clip(mechanisms.weights[edge] * vector, -1e4, 1e4))
-        words = [int(word(mechanisms.noise_streams[number], row * (width // 4) + i)) for i in range(width // 4)]
+            terms.append(np.clip(propagation.weights[edge] * vector, -1e4, 1e4))
+        words = [int(word(propagation.noise_streams[number], row * (width // 4) + i)) for i in range(width // 4)]
         noise = [quantiles[(w >> shift) % 65536 // 16] / width for w in words for shift in (0, 16, 32, 48)]
         embedding = (by_definition(terms, aggregation) + noise).astype(np.float32)
         decoded = evaluate(decoders.perceptrons, number, layers, embedding[:, None])[:, 0]

@@ -1,4 +1,5 @@
-"""How the nodes of one causal graph come about from their parents, drawn for all nodes together (paper.md, 3 and 4)."""
+"""How values move along one causal graph: mechanisms of all nodes, drawn together, and what each has told its children
+(paper.md, sections 3 and 4)."""
 
 from __future__ import annotations
 
@@ -23,8 +24,8 @@ _NOISE_LEVELS = 4096
 _NUMBER = {name: number for number, name in enumerate(AGGREGATIONS)}
 
 
-class Mechanisms:
-    """Of each node with parents: a joint message of its edges, noise, and a decoder.
+class Propagation:
+    """Of each node with parents: a joint message of its edges, noise, and a decoder. Values are told node by node.
 
     Args:
         scm: whose nodes.
@@ -36,6 +37,7 @@ class Mechanisms:
         first: int64 (nodes + 1,), the first of the edges that lead to each node, in the order of its parents.
         encoders, weights: of each edge.
         decoders, aggregations, noise_shapes, noise_streams: of each node.
+        places, slots: what children read, and the slot of each node in it, behind those of the foreign keys.
     """
 
     def __init__(self, scm: TableSCM, nodes: Sequence[int], foreign: Sequence[ForeignMessages]) -> None:
@@ -53,13 +55,12 @@ class Mechanisms:
         self.aggregations = params.propagation_agg_choices.draws(len(decoded), rng, _NUMBER)
         self.noise_shapes = _noise_shapes(len(decoded), params, rng)
         self.noise_streams = draw_streams(len(decoded), rng)
-        # foreign keys first, then nodes
-        self._slots = {node: slot for slot, node in enumerate(nodes, start=len(foreign))}
-        self._edge_slots = np.array([self._slots[parent] for parent in every_edge], dtype=np.int64)
+        self.slots = {node: slot for slot, node in enumerate(nodes, start=len(foreign))}
+        self._edge_slots = np.array([self.slots[parent] for parent in every_edge], dtype=np.int64)
         self._heard = set(self._edge_slots.tolist())
-        self._places = Places(len(foreign) + len(nodes), scm.schema.num_rows, params.edge_knots)
+        self.places = Places(len(foreign) + len(nodes), scm.schema.num_rows, params.edge_knots)
         for slot, key in enumerate(foreign):
-            self._places.positions[slot] = key.rows
+            self.places.positions[slot] = key.rows
         self._lay_tables(foreign)
 
     def _lay_tables(self, foreign: Sequence[ForeignMessages]) -> None:
@@ -70,7 +71,7 @@ class Mechanisms:
             self._foreign_starts[number] = self._start + np.cumsum([0] + [len(table) for table in joined[:-1]])
             self._start += sum(map(len, joined))
             tables += joined
-        most = max(self._places.knots.shape[1], *self._num_categories.values(), 0)
+        most = max(self.places.knots.shape[1], *self._num_categories.values(), 0)
         own = int(np.diff(self.first).max(initial=0)) * most
         self._tables = np.empty((self._start + own, self._params.mlp_emb_dim), dtype=np.float32)
         if tables:
@@ -78,11 +79,11 @@ class Mechanisms:
 
     def is_heard(self, node: int) -> bool:
         """True where an evaluated node depends on this one."""
-        return self._slots[node] in self._heard
+        return self.slots[node] in self._heard
 
     def put(self, node: int, values: Values) -> None:
         """Tells the node's values to its children."""
-        self._places.put(self._slots[node], values)
+        self.places.put(self.slots[node], values)
 
     def scores(self, node: int, rng: np.random.Generator) -> np.ndarray:
         """A parent's values as scores in [0, 1], for plurel.composite, once it has told them."""
@@ -90,7 +91,7 @@ class Mechanisms:
 
     def values(self, node: int) -> Values:
         """The node's values in every row, once its parents have told theirs."""
-        number, params, places = self.number[node], self._params, self._places
+        number, params, places = self.number[node], self._params, self.places
         edges = slice(self.first[number], self.first[number + 1])
         slots, aggregation = self._edge_slots[edges], self.aggregations[number]
         weights = self.weights[edges]
