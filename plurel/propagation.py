@@ -87,7 +87,7 @@ class Propagation:
 
     def scores(self, node: int, rng: np.random.Generator) -> np.ndarray:
         """A parent's values as scores in [0, 1], for plurel.composite, once it has told them."""
-        return self._places.scores(self._slots[node], not self._num_categories[node], rng)
+        return self.places.scores(self.slots[node], not self._num_categories[node], rng)
 
     def values(self, node: int) -> Values:
         """The node's values in every row, once its parents have told theirs."""
