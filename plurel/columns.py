@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from plurel.words import words
+from plurel.date_features import to_dates
+from plurel.words import SCALES, words
 
 if TYPE_CHECKING:
     from plurel.config import Config
+    from plurel.date_features import DateSpan
     from plurel.edges import Values
 
 Array = np.ndarray
@@ -61,6 +63,32 @@ def to_column(
     if rng.random() < diversity.integer_prob:
         return pd.arrays.IntegerArray(to_integers(numbers, rng.uniform(1, 50)), is_missing)
     return np.where(is_missing, np.nan, numbers)
+
+
+def to_dates_or_words(
+    values: Values, missing_rate: float, config: Config, span: DateSpan, rng: np.random.Generator
+) -> Array | None:
+    """A number column as dates (datetime64[us]) or ordered words (object), where one is drawn; None: neither."""
+    diversity = config.diversity_params
+    if values.num_categories:
+        return None
+    is_date, is_ordinal = rng.random(2) < (diversity.date_prob, diversity.ordinal_prob)
+    numbers = values.data.astype(np.float64)
+    if is_date:
+        cells, nothing = to_dates(numbers, span, rng), np.datetime64("NaT")
+    elif is_ordinal:
+        cells, nothing = ordered_words(numbers, rng), None
+    else:
+        return None
+    cells[rng.random(len(cells)) < missing_rate] = nothing
+    return cells
+
+
+def ordered_words(numbers: Array, rng: np.random.Generator) -> Array:
+    """The words of a drawn scale, in the order of the numbers; random shares of the rows each. object (rows,)."""
+    scale = SCALES[int(rng.integers(len(SCALES)))]
+    shares = np.cumsum(rng.dirichlet(np.full(len(scale), 2.0)))[:-1]
+    return np.array(scale, dtype=object)[np.searchsorted(np.quantile(numbers, shares), numbers, side="left")]
 
 
 def heavy_tailed(numbers: Array) -> Array:

@@ -189,8 +189,25 @@ class DiversityParams(_Params):
         zero_choices: the part of zeros of a zero-inflated column.
         text_prob: per categorical column, that it holds a word for each class, instead of one boolean for all.
         missing_by_value_prob: per number column, that its missing values depend on the numbers themselves.
-        forecast_task_prob: per foreign key from an activity to an entity table, that a task looks forward along it; see
-            plurel.forecast.
+        forecast_task_prob: per foreign key from a table with a time to another one, that a task looks forward along it;
+            see plurel.forecast.
+        self_reference_prob: per table, that its rows point to earlier ones of it; see plurel.self_reference.
+        root_choices: the part of them that do not.
+        child_aggregate_prob: per foreign key to a table without time, that a column of it sums up the rows that point
+            to it; see plurel.child_aggregates.
+        aggregate_choices: count, mean or latest.
+        snapshot_choices: until which part of the window events are summed up; it ends before val_split.
+        event_time_prob: per activity table, that its rows arrive as events do, not at even steps; always where it
+            points to rows that have a time. See plurel.event_times.
+        arrival_choices: of an entity's events: poisson, bursts, fading or lifetime.
+        season_strength_choices: how much hours, weekdays and months differ, of real times; 0: not at all.
+        creation_time_prob: per table with children, that its rows come to be within the window; always where it points
+            to such a table.
+        date_prob, ordinal_prob: per number column, one after the other, that it holds dates that are not the row's
+            time, or ordered words such as low and high.
+        composite_prob: per node with parents in a causal model, that its values come from them by another mechanism
+            than perceptrons; see plurel.composite.
+        mechanism_choices: interaction, threshold, decision_tree or periodic.
     """
 
     hidden_state_prob: float = 0.0
@@ -207,6 +224,19 @@ class DiversityParams(_Params):
     text_prob: float = 0.0
     missing_by_value_prob: float = 0.0
     forecast_task_prob: float = 0.0
+    self_reference_prob: float = 0.0
+    root_choices: Choices = _range(0.02, 0.3)
+    child_aggregate_prob: float = 0.0
+    aggregate_choices: Choices = _set("count", "mean", "latest")
+    snapshot_choices: Choices = _range(0.1, 0.4)
+    event_time_prob: float = 0.0
+    arrival_choices: Choices = _set("poisson", "bursts", "fading", "lifetime")
+    season_strength_choices: Choices = _range(0.0, 1.5)
+    creation_time_prob: float = 0.0
+    date_prob: float = 0.0
+    ordinal_prob: float = 0.0
+    composite_prob: float = 0.0
+    mechanism_choices: Choices = _set("interaction", "threshold", "decision_tree", "periodic")
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,12 @@ import pandas as pd
 
 from plurel.activations import ACTIVATION_NAMES
 from plurel.aggregate import AGGREGATIONS
+from plurel.child_aggregates import AGGREGATES
 from plurel.choices import Choices
 from plurel.columns import TRANSFORMS
+from plurel.composite import MECHANISMS
 from plurel.dag import EDGE_WEIGHTS, LAYOUTS
+from plurel.event_times import ARRIVALS
 from plurel.hidden_state import HIDDEN_STATES
 from plurel.initialisers import INITIALISERS
 from plurel.sources import SOURCES
@@ -99,6 +102,9 @@ def _real_numbers(config: Config) -> Iterator[str]:
         "diversity_params.inactive_parent_choices": (diversity.inactive_parent_choices, 0, 1),
         "diversity_params.missing_key_choices": (diversity.missing_key_choices, 0, 1),
         "diversity_params.zero_choices": (diversity.zero_choices, 0, 1),
+        "diversity_params.root_choices": (diversity.root_choices, 0, 1),
+        "diversity_params.snapshot_choices": (diversity.snapshot_choices, 0, config.val_split),
+        "diversity_params.season_strength_choices": (diversity.season_strength_choices, 0, 10),
         "scm_params.source_beta_alpha_choices": (scm.source_beta_alpha_choices, 0.01, 1000),
         "scm_params.source_beta_beta_choices": (scm.source_beta_beta_choices, 0.01, 1000),
         "scm_params.cat_label_permute_prob_choices": (scm.cat_label_permute_prob_choices, 0, 1),
@@ -134,6 +140,7 @@ def _real_numbers(config: Config) -> Iterator[str]:
 
 def _names(config: Config) -> Iterator[str]:
     database, scm, dag = config.database_params, config.scm_params, config.dag_params
+    diversity = config.diversity_params
     known_names = {
         "database_params.table_layout_choices": (database.table_layout_choices, LAYOUTS),
         "database_params.col_transform_choices": (database.col_transform_choices, TRANSFORMS),
@@ -144,7 +151,10 @@ def _names(config: Config) -> Iterator[str]:
         "scm_params.propagation_agg_choices": (scm.propagation_agg_choices, AGGREGATIONS),
         "scm_params.source_gen_type_choices": (scm.source_gen_type_choices, SOURCES),
         "scm_params.propagation_mode_choices": (scm.propagation_mode_choices, PROPAGATION_MODES),
-        "diversity_params.hidden_state_choices": (config.diversity_params.hidden_state_choices, HIDDEN_STATES),
+        "diversity_params.hidden_state_choices": (diversity.hidden_state_choices, HIDDEN_STATES),
+        "diversity_params.aggregate_choices": (diversity.aggregate_choices, AGGREGATES),
+        "diversity_params.arrival_choices": (diversity.arrival_choices, ARRIVALS),
+        "diversity_params.mechanism_choices": (diversity.mechanism_choices, MECHANISMS),
         "dag_params.edge_weight_dist_choices": (dag.edge_weight_dist_choices, EDGE_WEIGHTS),
     }
     for key, (choices, known) in known_names.items():

@@ -7,7 +7,7 @@ years can; numpy's own functions may differ there in the last digits.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,15 +16,18 @@ import pandas as pd
 from relbench.base import Database, Dataset, Table
 from threadpoolctl import threadpool_limits
 
-from plurel.columns import is_kept, to_column
+from plurel.child_aggregates import add_aggregates
+from plurel.columns import is_kept, to_column, to_dates_or_words
 from plurel.config import Config
+from plurel.date_features import DateSpan
 from plurel.edges import ForeignMessages, Values
 from plurel.errors import PlurelError
 from plurel.hidden_state import draw_states, states_of_children
-from plurel.links import draw_parents, draw_popularity
 from plurel.random_streams import checked_seed, stream
+from plurel.rows import TableRows, draw_links, draw_rows
 from plurel.schema import Schema, TableSchema, draw_schema
 from plurel.scm import TableSCM
+from plurel.shaping import Shaping
 
 if TYPE_CHECKING:
     from plurel.sql.schema import SqlSchema
@@ -59,7 +62,7 @@ class SyntheticDataset(Dataset):
         return f"SyntheticDataset(seed={self.seed}, prior={self.config.name!r})"
 
     def make_db(self) -> Database:
-        """The whole database: keys 0 ... n - 1 in row order, activity tables in order of time.
+        """The whole database: keys 0 ... n - 1 in row order, tables with a time in order of it.
 
         Raises:
             PlurelError: if the prior gives a table without any feature column, time and again.
@@ -68,82 +71,83 @@ class SyntheticDataset(Dataset):
             from plurel.sql.database import make_sql_database
 
             with threadpool_limits(1), np.errstate(over="ignore", invalid="ignore"):
-                return make_sql_database(self.seed, self.config, self.sql_schema, self.schema, self._links)
-        tables: dict[str, Table] = {}
-        values: dict[str, list[Values]] = {}
-        schemas = {table.name: table for table in self.schema.tables}
+                draw = partial(draw_links, self.seed, self.config)
+                return make_sql_database(self.seed, self.config, self.sql_schema, self.schema, draw)
         # one BLAS thread: sums in one order give the same bytes on any number of cores. Overflow is clipped in scm.py
         with threadpool_limits(1), np.errstate(over="ignore", invalid="ignore"):
+            rows = draw_rows(self.seed, self.config, self.schema)
+            values: dict[str, list[Values]] = {}
             for table in self.schema.tables:
-                links = {col: self._links(col, table, schemas[parent]) for col, parent in table.fkeys.items()}
-                foreign = [
-                    ForeignMessages(
-                        self.seed, parent, table.name, col, values[parent], links[col], self.config.scm_params
-                    )
-                    for col, parent in table.fkeys.items()
-                ]
-                hidden = [self._hidden(table, schemas[parent], links[col]) for col, parent in table.fkeys.items()]
-                values[table.name] = self._values(table, foreign, [state for state in hidden if state is not None])
-                tables[table.name] = self._table(table, links, values[table.name])
+                values[table.name] = self._values(table, rows, values)
+            frames = {
+                table.name: self._frame(table, rows[table.name], values[table.name]) for table in self.schema.tables
+            }
+            add_aggregates(self.seed, self.config, self.schema, rows, frames)
+        tables = {
+            table.name: Table(
+                df=frames[table.name],
+                fkey_col_to_pkey_table=table.all_fkeys,
+                pkey_col=PKEY_COL,
+                time_col=TIME_COL if table.is_timed else None,
+            )
+            for table in self.schema.tables
+        }
         return Database(dict(sorted(tables.items(), key=lambda item: int(item[0].removeprefix("table_")))))
 
-    def _links(self, fkey_col: str, child: TableSchema, parent: TableSchema) -> np.ndarray:
-        """The parent row of each child row, -1 for none; int64 (child rows,)."""
-        diversity = self.config.diversity_params
-        rng = stream(self.seed, "links", child.name, fkey_col)
-        popularity = np.ones(parent.num_rows)
-        if rng.random() < diversity.skewed_degree_prob:
-            exponent, idle = (
-                choices.draw(rng)
-                for choices in (diversity.popularity_exponent_choices, diversity.inactive_parent_choices)
-            )
-            popularity = draw_popularity(parent.num_rows, exponent, idle, rng)
-        parents = draw_parents(popularity, child.num_rows, self.config.scm_params, rng)
-        if rng.random() < diversity.nullable_key_prob:
-            parents[rng.random(child.num_rows) < diversity.missing_key_choices.draw(rng)] = -1
-        return parents
-
-    def _hidden(self, child: TableSchema, parent: TableSchema, parents: np.ndarray) -> np.ndarray | None:
+    def _hidden(self, child: TableRows, parent: TableSchema, fkey_col: str) -> np.ndarray | None:
         """The hidden state of each child row's parent at the child's time; None where the parents have none."""
         diversity = self.config.diversity_params
         rng = stream(self.seed, "hidden state", parent.name)
         if rng.random() >= diversity.hidden_state_prob:
             return None
         states = draw_states(parent.num_rows, diversity.hidden_state_choices.draw(rng), rng)
-        times = np.linspace(0, 1, child.num_rows) if child.is_activity else np.zeros(child.num_rows)
-        return states_of_children(states, parents, times)
+        return states_of_children(states, child.links[fkey_col], child.parts)
 
-    def _values(
-        self, table: TableSchema, foreign: Sequence[ForeignMessages], hidden: Sequence[np.ndarray]
-    ) -> list[Values]:
-        """Values of the feature columns; the model is drawn again where none would be kept (1 table in 1,300)."""
+    def _values(self, table: TableSchema, rows: dict[str, TableRows], values: dict[str, list[Values]]) -> list[Values]:
+        """Values of the feature columns; the model is drawn again where none would be kept (1 table in 1,300).
+
+        Args:
+            table: its parents' values are in `values`.
+        """
+        own, schemas = rows[table.name], {other.name: other for other in self.schema.tables}
+        foreign = [
+            ForeignMessages(self.seed, parent, table.name, col, values[parent], own.links[col], self.config.scm_params)
+            for col, parent in table.fkeys.items()
+        ]
+        hidden = [self._hidden(own, schemas[parent], col) for col, parent in table.fkeys.items()]
+        tree = None if table.self_key is None else own.links[table.self_key]
+        shaping = Shaping(self.seed, [state for state in hidden if state is not None], tree)
         for attempt in range(_ATTEMPTS):
-            values = TableSCM(self.seed, table, self.config, attempt).propagate(foreign, hidden)
-            if any(is_kept(column) for column in values):
-                return values
+            scm = TableSCM(self.seed, table, self.config, attempt)
+            found = scm.propagate(foreign, shaping.of_model(scm.key) if shaping else None)
+            if any(is_kept(column) for column in found):
+                return found
         raise PlurelError(
             f"database {self.seed}: every column of {table.name} is a constant boolean in {_ATTEMPTS} draws; give the "
             "prior more rows, more columns per table or another col_stype_choices"
         )
 
-    def _table(self, table: TableSchema, links: dict[str, np.ndarray], values: list[Values]) -> Table:
+    def _frame(self, table: TableSchema, rows: TableRows, values: list[Values]) -> pd.DataFrame:
         rng = stream(self.seed, "missing", table.name)
         missing_rate = self.config.database_params.column_nan_perc_choices.draw(rng)
         data: dict[str, object] = {PKEY_COL: np.arange(table.num_rows)}
-        if table.is_activity:
-            days = pd.date_range(self.schema.start, self.schema.end, periods=table.num_rows)
-            data[TIME_COL] = days.floor("s").as_unit("us")
-        data |= {col: _key_column(parents) for col, parents in links.items()}
+        times = None
+        if rows.seconds is not None:
+            times = (self.schema.start + pd.to_timedelta(rows.seconds, unit="s")).as_unit("us")
+            data[TIME_COL] = times
+        data |= {col: _key_column(rows.links[col]) for col in table.all_fkeys}
+        span = DateSpan(self.schema.start, self.schema.end, None if times is None else times.to_numpy())
+        has_kinds = self.config.diversity_params.date_prob or self.config.diversity_params.ordinal_prob
         for number, column in enumerate(values):
-            cells = to_column(column, missing_rate, self.config, rng)
+            cells = None
+            if has_kinds:
+                kinds = stream(self.seed, "column kind", table.name, number)
+                cells = to_dates_or_words(column, missing_rate, self.config, span, kinds)
+            if cells is None:
+                cells = to_column(column, missing_rate, self.config, rng)
             if cells is not None:
                 data[f"feature_{number}"] = cells
-        return Table(
-            df=pd.DataFrame(data, copy=False),
-            fkey_col_to_pkey_table=dict(table.fkeys),
-            pkey_col=PKEY_COL,
-            time_col=TIME_COL if table.is_activity else None,
-        )
+        return pd.DataFrame(data, copy=False)
 
 
 def _sql_schema(config: Config, seed: int) -> SqlSchema:

@@ -73,6 +73,12 @@ class Places:
         count = self.num_knots[slot] = choose_knots(np.sort(data), self.knots[slot])
         locate_between(data, self.knots[slot, :count], self.positions[slot])
 
+    def scores(self, slot: int, is_number: bool, rng: np.random.Generator) -> Array:
+        """A number's place among the knots, about its rank, or a random number for each category; in [0, 1]."""
+        if is_number:
+            return self.positions[slot] / np.float32(max(self.num_knots[slot] - 1, 1))
+        return rng.random(self.num_knots[slot]).astype(np.float32)[self.positions[slot].astype(np.int64)]
+
     def tabulate(
         self,
         encoders: Functions,
@@ -120,8 +126,14 @@ class ForeignMessages:
             stream(seed, "foreign", parent, child, foreign_key),
         )
         self._tables = np.empty((self._places.num_knots.sum(), self._width), dtype=np.float32)
+        self._is_number = [values.is_number for values in columns]
         self._slots, weights = np.arange(len(columns)), np.ones(len(columns), dtype=np.float32)
         self._starts = self._places.tabulate(encoders, 0, self._slots, weights, params, self._tables, 0)
+
+    def scores(self, rng: np.random.Generator) -> Array:
+        """One of the parents' columns, drawn, as each child reads it: scores in [0, 1], the middle without parent."""
+        slot = int(rng.integers(len(self._slots)))
+        return np.append(self._places.scores(slot, self._is_number[slot], rng), np.float32(0.5))[self.rows]
 
     def table(self, aggregation: str) -> Array:
         """One vector a parent row, the columns' vectors joined (for `sum` their mean); the last one says nothing."""

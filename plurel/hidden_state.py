@@ -6,13 +6,12 @@ which is what the label-history baseline lives on (paper.md, section 6).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 
 Array = np.ndarray
 
-_CORRELATION = (0.3, 0.95)  # of a column with the states that shape it
 _STEPS = 64  # of the window, in which a state is constant
 _DRIFT = 2.0  # standard deviation of a drifting state's way over the window; it starts with 1
 _SWITCHES = 3  # mean number of switches of a switching state over the window
@@ -58,34 +57,3 @@ def states_of_children(states: Array, parents: Array, times: Array) -> Array:
     """
     step = np.minimum((times * states.shape[1]).astype(np.int64), states.shape[1] - 1)
     return np.where(parents >= 0, states[parents, step], np.float32(0))
-
-
-def entangle(data: Array, states: Sequence[Array], rng: np.random.Generator) -> Array:
-    """The values of `data`, dealt anew so that they follow a random sum of the states by a random correlation.
-
-    A Gaussian copula: the normal scores of the values and of the sum are mixed, and the values sorted by the mixture.
-    So a column keeps its distribution, and what it owes to its causes in part. (A further message to the node, as loud
-    as all others together, did not survive the products and saturations of `main`: over 12 databases it left the
-    median correlation between an entity's past and future where it was.)
-
-    Args:
-        data: (rows,), numbers or ordered classes; ties are broken at random.
-        states: float32 (rows,) each.
-    """
-    weights = rng.normal(size=len(states))
-    told = sum(weight * state for weight, state in zip(weights, states, strict=True))
-    scores, target = _normal_scores(data, rng), _normal_scores(told, rng)
-    share = rng.uniform(*_CORRELATION)
-    mixed = np.sqrt(1 - share**2) * scores + share * target
-    dealt = np.empty_like(data)
-    dealt[np.argsort(mixed)] = np.sort(data)
-    return dealt
-
-
-def _normal_scores(x: Array, rng: np.random.Generator) -> Array:
-    from scipy.special import ndtri  # a fifth of a second that priors without hidden states need not wait
-
-    order = np.lexsort((rng.random(len(x)), x))
-    ranks = np.empty(len(x))
-    ranks[order] = np.arange(1, len(x) + 1)
-    return ndtri(ranks / (len(x) + 1))

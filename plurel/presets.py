@@ -45,6 +45,13 @@ _DIVERSE: dict[str, Any] = {
         "text_prob": 0.3,
         "missing_by_value_prob": 0.2,
         "forecast_task_prob": 0.3,
+        "self_reference_prob": 0.15,
+        "child_aggregate_prob": 0.2,
+        "event_time_prob": 0.7,
+        "creation_time_prob": 0.12,
+        "date_prob": 0.05,
+        "ordinal_prob": 0.1,
+        "composite_prob": 0.2,
     }
 }
 PRESETS: dict[str, dict[str, Any]] = {"main": {}, "paper": _PAPER, "diverse": _DIVERSE}

@@ -85,6 +85,10 @@ class Propagation:
         """Tells the node's values to its children."""
         self.places.put(self.slots[node], values)
 
+    def scores(self, node: int, rng: np.random.Generator) -> np.ndarray:
+        """A parent's values as scores in [0, 1], for plurel.composite, once it has told them."""
+        return self.places.scores(self.slots[node], not self._num_categories[node], rng)
+
     def values(self, node: int) -> Values:
         """The node's values in every row, once its parents have told theirs."""
         number, params, places = self.number[node], self._params, self.places

@@ -16,9 +16,14 @@ from plurel.random_streams import stream
 
 @dataclass(frozen=True)
 class TableSchema:
-    """One table. `fkeys` maps foreign key columns to parent tables; an activity table has no child and a date.
+    """One table.
 
-    `categories`: of each column, 0 for a number; None: drawn.
+    Attributes:
+        fkeys: foreign key columns and the other tables that they point to.
+        is_activity: without children, so that it has a date.
+        categories: of each column, 0 for a number; None: drawn.
+        self_key: a foreign key column that points to the table itself, if any.
+        has_creation_time: an entity table with a date.
     """
 
     name: str
@@ -27,6 +32,17 @@ class TableSchema:
     fkeys: dict[str, str]
     is_activity: bool
     categories: tuple[int, ...] | None = None
+    self_key: str | None = None
+    has_creation_time: bool = False
+
+    @property
+    def is_timed(self) -> bool:
+        return self.is_activity or self.has_creation_time
+
+    @property
+    def all_fkeys(self) -> dict[str, str]:
+        """Foreign key columns and the tables that they point to, the table itself among them."""
+        return self.fkeys | ({self.self_key: self.name} if self.self_key is not None else {})
 
 
 @dataclass(frozen=True)
@@ -42,26 +58,30 @@ class Schema:
 
 def draw_schema(seed: int, config: Config) -> Schema:
     """The schema of database `seed`."""
-    params = config.database_params
+    params, diversity = config.database_params, config.diversity_params
     rng = stream(seed, "schema")
     layout, num_tables = params.table_layout_choices.draw(rng), params.num_tables_choices.draw(rng)
     graph = random_dag(layout, num_tables, config.dag_params, rng)
-    tables = []
+    tables: dict[int, TableSchema] = {}
     for table in nx.lexicographical_topological_sort(graph):
         is_activity = graph.out_degree(table) == 0
         table_rng = stream(seed, "table", table)
         rows = params.num_rows_activity_table_choices if is_activity else params.num_rows_entity_table_choices
         fkeys = {f"foreign_row_{j}": f"table_{p}" for j, p in enumerate(sorted(graph.predecessors(table)))}
-        tables.append(
-            TableSchema(
-                name=f"table_{table}",
-                num_rows=rows.draw(table_rng),
-                num_columns=params.num_cols_choices.draw_reciprocal(table_rng),
-                fkeys=fkeys,
-                is_activity=is_activity,
-            )
+        refers_to_itself = stream(seed, "self-reference", table).random() < diversity.self_reference_prob
+        is_created = stream(seed, "creation time", table).random() < diversity.creation_time_prob
+        # what points to rows that come to be comes to be, too: before the test timestamp it must not point after it
+        is_created |= any(tables[parent].is_timed for parent in graph.predecessors(table))
+        tables[table] = TableSchema(
+            name=f"table_{table}",
+            num_rows=rows.draw(table_rng),
+            num_columns=params.num_cols_choices.draw_reciprocal(table_rng),
+            fkeys=fkeys,
+            is_activity=is_activity,
+            self_key=f"foreign_row_{len(fkeys)}" if refers_to_itself else None,
+            has_creation_time=is_created and not is_activity,
         )
-    return Schema(tuple(tables), *_draw_window(seed, config))
+    return Schema(tuple(tables.values()), *_draw_window(seed, config))
 
 
 def _draw_window(seed: int, config: Config) -> tuple[pd.Timestamp, pd.Timestamp, pd.Timestamp, pd.Timestamp]:
@@ -90,7 +110,7 @@ def max_foreign_keys(seed: int, config: Config) -> int:
         from plurel.sql.parser import schema_from_sql  # sqlglot, which random schemas do not need
 
         return max(len(table.foreign_keys) for table in schema_from_sql(Path(config.schema_file)).tables)
-    return max(len(table.fkeys) for table in draw_schema(seed, config).tables)
+    return max(len(table.all_fkeys) for table in draw_schema(seed, config).tables)
 
 
 def pretraining_seeds(config: Config, count: int, start: int = 0, max_fkeys: int = 5) -> list[int]:

@@ -6,16 +6,16 @@ parents and the rows that its foreign keys point to say. All rows are evaluated 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import ceil
 from typing import TYPE_CHECKING
 
 import networkx as nx
 import numpy as np
 
+from plurel.composite import composite
 from plurel.dag import EDGE_WEIGHTS, random_dag
 from plurel.edges import ForeignMessages, Values
-from plurel.hidden_state import entangle
 from plurel.propagation import Propagation
 from plurel.random_streams import stream
 from plurel.sources import categories, numbers
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from plurel.schema import TableSchema
 
 _SPARE_NODES = 3
-_LISTENING = 0.5  # chance that a column is shaped by hidden states, where there are any
 
 
 class TableSCM:
@@ -45,7 +44,7 @@ class TableSCM:
         rng = stream(seed, "scm", *self.key)
         columns = schema.num_columns
         num_nodes = columns + ceil(columns / params.scm_col_node_perc_choices.draw(rng)) + _SPARE_NODES
-        self.seed, self.schema, self.params = seed, schema, params
+        self.seed, self.schema, self.params, self._diversity = seed, schema, params, config.diversity_params
         self.is_lazy = params.propagation_mode_choices.draw(rng) == "type_lazy"
         self.edge_weights = EDGE_WEIGHTS[config.dag_params.edge_weight_dist_choices.draw(rng)]
         self.graph: nx.DiGraph = random_dag(params.scm_layout_choices.draw(rng), num_nodes, config.dag_params, rng)
@@ -54,15 +53,21 @@ class TableSCM:
         for node, count in zip(self.column_nodes, schema.categories or (), strict=False):
             self.num_categories[node] = count
 
-    def propagate(self, foreign: Sequence[ForeignMessages] = (), hidden: Sequence[np.ndarray] = ()) -> list[Values]:
-        """Values of the feature columns, given what each foreign key's parent rows say and their hidden states."""
+    def propagate(
+        self, foreign: Sequence[ForeignMessages] = (), shape: Callable[[int, Values], Values] | None = None
+    ) -> list[Values]:
+        """Values of the feature columns, given what each foreign key's parent rows say.
+
+        `shape` may deal a column's values to the rows anew, given its node; see plurel.shaping. What the node causes
+        follows them.
+        """
         order = self.evaluated_nodes()
         columns = dict.fromkeys(self.column_nodes)
         propagation = Propagation(self, order, foreign)
         for node in order:
-            values = propagation.values(node) if self.graph.in_degree(node) else self._source(node)
+            values = self._caused(node, propagation, foreign) if self.graph.in_degree(node) else self._source(node)
             if node in columns:
-                columns[node] = values = self._shape(node, values, hidden) if hidden else values
+                columns[node] = values = values if shape is None else shape(node, values)
             if propagation.is_heard(node):
                 propagation.put(node, values)
         return [self._classes(node, column) for node, column in columns.items()]
@@ -87,15 +92,16 @@ class TableSCM:
             return Values(categories(rows, count, is_activity, self.params, rng), count)
         return Values(numbers(rows, is_activity, self.params, rng).astype(np.float32), 0)
 
-    def _shape(self, node: int, values: Values, hidden: Sequence[np.ndarray]) -> Values:
-        """The same values, dealt to the rows anew so that they follow hidden states."""
-        rng = stream(self.seed, "shape", *self.key, node)
-        if rng.random() >= _LISTENING:
-            return values
-        if not values.num_categories:
-            return Values(entangle(values.data, hidden, rng), 0)
-        label = rng.permutation(values.num_categories)  # categories have no order of their own
-        return Values(np.argsort(label)[entangle(label[values.data], hidden, rng)], values.num_categories)
+    def _caused(self, node: int, propagation: Propagation, foreign: Sequence[ForeignMessages]) -> Values:
+        """By the perceptrons of the published priors, or by a composite mechanism."""
+        if self._diversity.composite_prob:
+            rng = stream(self.seed, "composite", *self.key, node)
+            if rng.random() < self._diversity.composite_prob:
+                kind = self._diversity.mechanism_choices.draw(rng)
+                scores = [propagation.scores(parent, rng) for parent in sorted(self.graph.predecessors(node))]
+                scores += [key.scores(rng) for key in foreign]
+                return Values(*composite(kind, np.stack(scores), self.categories(node), rng))
+        return propagation.values(node)
 
     def _classes(self, node: int, values: Values) -> Values:
         """Of a lazy table's categorical column: its numbers cut at values of random rows, classes relabelled."""

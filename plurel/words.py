@@ -1,4 +1,4 @@
-"""A small vocabulary for text columns of synthetic databases."""
+"""A small vocabulary for text columns of synthetic databases: words without order, and scales from low to high."""
 
 from __future__ import annotations
 
@@ -19,6 +19,21 @@ sunset swift tempo temple thistle thunder tiger timber topaz tower trail tulip t
 violet walnut water wheat willow window winter wolf yellow zenith
 """
 WORDS = tuple(_VOCABULARY.split())
+SCALES = (
+    ("no", "yes"),
+    ("low", "medium", "high"),
+    ("small", "medium", "large", "extra large"),
+    ("minor", "moderate", "major", "critical"),
+    ("basic", "standard", "premium"),
+    ("bronze", "silver", "gold", "platinum"),
+    ("beginner", "intermediate", "advanced", "expert"),
+    ("cold", "cool", "mild", "warm", "hot"),
+    ("never", "rarely", "sometimes", "often", "always"),
+    ("poor", "fair", "good", "very good", "excellent"),
+    ("draft", "submitted", "approved", "shipped", "delivered"),
+    ("strongly disagree", "disagree", "neutral", "agree", "strongly agree"),
+    ("primary", "secondary", "bachelor", "master", "doctorate"),
+)
 
 
 def words(count: int, rng: np.random.Generator) -> list[str]:

@@ -21,6 +21,7 @@ _RADIUS, _MARGIN = 10.0, 14.0
 _STEP, _ARC_RADIUS = 17.0, 8.0  # of an arc diagram: between nodes, and of columns
 _FAINT = 90  # edges; more are drawn fainter, so that many arcs do not become one area
 _DENSE = 2.0  # edges per node
+_KINDS_OF_NUMBERS = ("number", "integer", "time", "text")  # the last two: dates and ordered words
 _MAX_ATTEMPTS = 20  # of a table whose first models kept no column; see plurel.database
 
 
@@ -81,7 +82,8 @@ def _model_of(dataset: SyntheticDataset, name: str, table: Table) -> TableSCM:
     for attempt in range(_MAX_ATTEMPTS):
         scm = TableSCM(dataset.seed, schema, dataset.config, attempt)
         is_category = {f"feature_{i}": bool(scm.num_categories[node]) for i, node in enumerate(scm.column_nodes)}
-        if all(is_category[c] == (kinds[c] in ("boolean", "text")) for c in is_category if c in kinds):
+        possible = {c: ("boolean", "text") if is_category[c] else _KINDS_OF_NUMBERS for c in is_category}
+        if all(kinds[c] in possible[c] for c in is_category if c in kinds):
             return scm
     raise ValueError(f"table {name} is not one of {dataset!r}")
 

@@ -22,6 +22,7 @@ _NAME_CHAR, _COLUMN_CHAR = 7.9, 6.5  # mean widths of a character
 _SQUARE = 9.0
 _GAP = (96.0, 20.0)
 _MARGIN = 16.0
+_LOOP = 38.0  # how far a key of a table to itself goes out
 _NUM_HUES = 8
 _MANY_TABLES = 10  # from here on, squares stand for features; below, names
 _MAX_NAMES = 6
@@ -62,7 +63,7 @@ def draw_er_diagram(tables: Sequence[TableSummary], degrees: Sequence[Degrees]) 
         bends = layout.bends.get((degree.key.parent, degree.key.child), [])
         drawn.append(_reference(degree, boxes, [(x + _MARGIN, y + _MARGIN) for x, y in bends], hue))
     drawn += [_table(box, has_names, hue.get(box.table.name)) for box in boxes.values()]
-    loop = 34.0 if any(d.key.parent == d.key.child for d in degrees) else 0.0
+    loop = _LOOP if any(d.key.parent == d.key.child for d in degrees) else 0.0
     return svg(
         layout.width + 2 * _MARGIN + loop,
         layout.height + 2 * _MARGIN,
@@ -173,9 +174,11 @@ def _reference(
     parts = [element("title", _sentence(degree))]
     if key.parent == key.child or child.x <= parent.x:  # a loop, or a key that closes a cycle: out on the right
         end = (child.x + child.width, child.key_line(key.column))
-        out = max(start[0], end[0]) + 30
+        # straight past the marks of both ends, and round
+        turn = max(start[0], end[0]) + _LOOP / 2
         path = (
-            f"M{start[0]:.1f} {start[1]:.1f}C{out:.1f} {start[1]:.1f} {out:.1f} {end[1]:.1f} {end[0]:.1f} {end[1]:.1f}"
+            f"M{start[0]:.1f} {start[1]:.1f}H{turn:.1f}C{turn + _LOOP / 2:.1f} {start[1]:.1f} "
+            f"{turn + _LOOP / 2:.1f} {end[1]:.1f} {turn:.1f} {end[1]:.1f}H{end[0]:.1f}"
         )
         side = 1
     else:

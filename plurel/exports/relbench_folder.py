@@ -52,7 +52,7 @@ def write_folder(dataset: SyntheticDataset, path: Path) -> Database:
             arrow = pa.Table.from_pandas(table.df, preserve_index=False).replace_schema_metadata()
             pq.write_table(arrow, temporary / "db" / f"{name}.parquet", compression="zstd")
         _manifest(dataset, db, path.name).save(temporary / "manifest.yaml")
-        for task in _tasks(db):
+        for task in _tasks(db, dataset):
             task.save(temporary / "tasks" / task.name / "manifest.yaml")
         forecasts = draw_forecast_tasks(dataset.seed, dataset.config, dataset.schema, db)
         if forecasts:
@@ -110,11 +110,11 @@ def _manifest(dataset: SyntheticDataset, db: Database, name: str) -> DatasetMani
     )
 
 
-def _tasks(db: Database) -> list[TaskManifest]:
-    """Of each activity table the first number and the first boolean column, as completion tasks."""
+def _tasks(db: Database, dataset: SyntheticDataset) -> list[TaskManifest]:
+    """Of each table with rows in all splits the first number and the first boolean column, as completion tasks."""
     tasks = []
     for name, table in db.table_dict.items():
-        if table.time_col is None:
+        if table.time_col is None or not _has_all_splits(table.df[table.time_col], dataset):
             continue
         keys = {table.pkey_col, table.time_col, *table.fkey_col_to_pkey_table}
         for kind, task_type in TASK_TYPES.items():
@@ -122,6 +122,11 @@ def _tasks(db: Database) -> list[TaskManifest]:
             if columns and _has_both_values(table.df[columns[0]]):
                 tasks.append(_completion_task(name, columns[0], task_type, table.pkey_col, table.time_col))
     return tasks
+
+
+def _has_all_splits(times: pd.Series, dataset: SyntheticDataset) -> bool:
+    val, test = dataset.val_timestamp, dataset.test_timestamp
+    return bool((times <= val).any() and times.between(val, test, inclusive="right").any() and (times > test).any())
 
 
 def _has_both_values(column: pd.Series) -> bool:

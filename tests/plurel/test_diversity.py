@@ -17,8 +17,9 @@ from plurel.aggregate import AGGREGATIONS
 from plurel.columns import heavy_tailed, to_column, to_integers, zero_inflated
 from plurel.config import DiversityParams
 from plurel.edges import ForeignMessages, Values
-from plurel.hidden_state import HIDDEN_STATES, draw_states, entangle, states_of_children
+from plurel.hidden_state import HIDDEN_STATES, draw_states, states_of_children
 from plurel.kernels.join import join
+from plurel.shaping import entangle
 from plurel.words import WORDS, words
 
 SIZES = {

@@ -9,6 +9,7 @@ import pytest
 import relbench
 
 import plurel
+from plurel.child_aggregates import snapshot
 from plurel.exports.relbench_folder import write_folder
 
 SMALL = {
@@ -17,13 +18,26 @@ SMALL = {
     "num_rows_activity_table_choices": {"kind": "range", "value": [300, 500]},
 }
 PRIOR = {"name": "small", "database_params": SMALL, "diversity_params": {"forecast_task_prob": 1.0}}
+REAL_TIMES = {
+    "forecast_task_prob": 1.0,
+    "event_time_prob": 1.0,
+    "creation_time_prob": 0.4,
+    "child_aggregate_prob": 0.5,
+    "self_reference_prob": 0.5,
+    "nullable_key_prob": 0.3,
+}
+
+
+@pytest.fixture(scope="module", params=[{}, REAL_TIMES], ids=["even", "real"])
+def prior(request) -> plurel.Config:
+    return plurel.Config.from_dict(PRIOR | {"diversity_params": PRIOR["diversity_params"] | request.param})
 
 
 @pytest.fixture(scope="module")
-def datasets(tmp_path_factory: pytest.TempPathFactory) -> dict[Path, relbench.base.Dataset]:
-    folders = [tmp_path_factory.mktemp("forecast") / f"small-{seed}" for seed in range(5)]
+def datasets(prior, tmp_path_factory: pytest.TempPathFactory) -> dict[Path, relbench.base.Dataset]:
+    folders = [tmp_path_factory.mktemp("forecast") / f"small-{seed}" for seed in range(4)]
     for seed, folder in enumerate(folders):
-        write_folder(plurel.SyntheticDataset(seed, plurel.Config.from_dict(PRIOR)), folder)
+        write_folder(plurel.SyntheticDataset(seed, prior), folder)
     return {folder: relbench.load_dataset(folder) for folder in folders}
 
 
@@ -38,13 +52,16 @@ def test_labels_are_those_of_a_plain_count(datasets) -> None:
     for dataset, task, folder in forecasts(datasets):
         db = dataset.get_db(upto_test_timestamp=False)
         child, fkey, kind = folder.name.split("-")
-        events = db.table_dict[child].df
+        events, entities = db.table_dict[child].df, db.table_dict[task.entity_table]
+        created = None if entities.time_col is None else entities.df[entities.time_col]
         kinds.add(kind)
         for split in ("train", "val", "test"):
             labels = task.get_table(split, mask_input_cols=False).df
             assert len(labels) and not labels.duplicated(["row_idx", "timestamp"]).any()
             for _, label in labels.sample(min(20, len(labels)), random_state=0).iterrows():
                 end = label.timestamp + task.timedelta
+                if created is not None:
+                    assert created.iloc[int(label.row_idx)] <= label.timestamp
                 rows = events[(events.date > label.timestamp) & (events.date <= end) & (events[fkey] == label.row_idx)]
                 if kind == "mean":
                     column = _mean_column(folder)
@@ -73,6 +90,15 @@ def test_windows_close_in_their_split_and_within_the_database(datasets) -> None:
         assert times["val"].max() + task.timedelta <= dataset.test_timestamp
         last = dataset.get_db(upto_test_timestamp=False).max_timestamp
         assert times["test"].min() >= dataset.test_timestamp and times["test"].max() + task.timedelta <= last
+
+
+def test_nothing_is_asked_before_the_day_that_features_sum_up_to(datasets, prior) -> None:
+    for dataset, task, folder in forecasts(datasets):
+        seed = int(folder.parent.parent.name.removeprefix("small-"))
+        since = snapshot(seed, prior, plurel.SyntheticDataset(seed, prior).schema)
+        first = task.get_table("train", mask_input_cols=False).df.timestamp.min()
+        sums_up = prior.diversity_params.child_aggregate_prob > 0
+        assert first >= since if sums_up else first < dataset.val_timestamp - 5 * task.timedelta
 
 
 def test_no_task_without_the_option(tmp_path: Path) -> None:
