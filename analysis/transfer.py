@@ -1,11 +1,11 @@
-"""transfer.csv: scores of a model and of the trivial baselines on real tasks, and how they compare.
+"""transfer.csv: scores of pretrained models and of baselines on real tasks, and how they compare.
 
 | column                  | meaning                                                                     |
 |-------------------------|-----------------------------------------------------------------------------|
 | dataset, task, task_type| which task                                                                  |
 | protocol                | what a context and a baseline may see (paper, temporal, relbench)           |
 | split                   | val, test                                                                   |
-| model                   | constant, entity_mean, label_history, zero-shot, fine-tuned                 |
+| model                   | one of BASELINES or TRAINED, or any other name                              |
 | metric, value           | mae in the target's unit, nmae = mae / train std, the others in percent;    |
 |                         | NaN where undefined                                                         |
 | higher_is_better        | direction of the metric                                                     |
@@ -38,8 +38,10 @@ COLUMNS = (
 )
 INTERVALS = ("lower", "upper", "lift_lower", "lift_upper")
 REFERENCE = "label_history"
-BASELINES = (REFERENCE, "entity_mean", "constant")
-TRAINED = ("zero-shot", "fine-tuned")
+BASELINES = (REFERENCE, "entity_mean", "constant", "boosting", "graphsage", "scratch")
+"""Models without pretraining."""
+TRAINED = ("zero-shot", "real-only", "continued", "fine-tuned")
+"""Pretrained models."""
 METRIC_NAMES = {
     "auroc": "AUROC",
     "average_precision": "average precision",
@@ -52,7 +54,7 @@ METRIC_NAMES = {
 }
 PERCENT_METRICS = ("auroc", "accuracy", "r2")
 """The first metric of each task type, which figures show."""
-MODEL_NAMES = {"label_history": "label history", "entity_mean": "entity mean"}
+MODEL_NAMES = {"label_history": "label history", "entity_mean": "entity mean", "graphsage": "GraphSAGE"}
 
 
 def read_transfer(path: Path | str) -> pd.DataFrame:
@@ -199,6 +201,6 @@ def _checkpoint_lifts(scores: pd.DataFrame, metric: str, model: str, split: str)
 
 
 def ordered_models(names: pd.Index | list[str]) -> list[str]:
-    """Label history, the other baselines, zero-shot, fine-tuned, then any other model by name."""
+    """BASELINES, TRAINED, then any other model by name."""
     known = [name for name in (*BASELINES, *TRAINED) if name in names]
     return known + sorted(set(names) - set(known))

@@ -116,7 +116,12 @@ def _model_marks(models: list[str]) -> list[dict[str, object]]:
         "label_history": (style.mpl.rcParams["text.color"], "D", "none"),
         "entity_mean": (style.SKY_BLUE, "s", "none"),
         "constant": (style.GREEN, "^", "none"),
+        "boosting": (style.BLUE, "v", "none"),
+        "graphsage": (style.GREEN, "p", "none"),
+        "scratch": (style.SKY_BLUE, "o", "none"),
         "zero-shot": (style.ORANGE, "o", style.ORANGE),
+        "real-only": (style.ORANGE, "^", style.ORANGE),
+        "continued": (style.VERMILION, "s", style.VERMILION),
         "fine-tuned": (style.VERMILION, "P", style.VERMILION),
     }
     marks = []

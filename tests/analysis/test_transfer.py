@@ -10,7 +10,19 @@ import pandas as pd
 import pytest
 
 from analysis.errors import AnalysisError
-from analysis.transfer import COLUMNS, INTERVALS, compare_models, mean_lifts, read_transfer, score_intervals
+from analysis.report.transfer_table import transfer_verdict
+from analysis.transfer import (
+    BASELINES,
+    COLUMNS,
+    INTERVALS,
+    TRAINED,
+    compare_models,
+    mean_lifts,
+    ordered_models,
+    read_transfer,
+    score_intervals,
+)
+from experiments.task_models import MODELS
 
 
 def test_lift_is_positive_where_the_model_is_better(make_transfer: Callable) -> None:
@@ -27,6 +39,25 @@ def test_a_tie_goes_to_the_baseline(make_transfer: Callable) -> None:
     table = make_transfer()
     table["value"] = 50.0
     assert set(compare_models(table)["best"]) == {"label_history"}
+
+
+def test_models_without_pretraining_are_baselines(make_transfer: Callable) -> None:
+    assert set(BASELINES + TRAINED) == set(MODELS) and not set(BASELINES) & set(TRAINED)
+    table = make_transfer()
+    others = [
+        table[table["model"] == "fine-tuned"].assign(model=model) for model in ("boosting", "graphsage", "scratch")
+    ]
+    every = pd.concat([table, *others])
+    lifts = [name for name in compare_models(every) if name.startswith("lift:")]
+    assert lifts == ["lift:zero-shot", "lift:fine-tuned"]
+    assert [verdict["model"] for verdict in transfer_verdict(every)] == ["zero-shot", "fine-tuned"]
+    assert compare_models(every).set_index("metric").loc["auroc", "best"] == "boosting"  # a tie, and it came first
+    assert ordered_models(["continued", "other", "boosting", "label_history"]) == [
+        "label_history",
+        "boosting",
+        "continued",
+        "other",
+    ]
 
 
 def test_undefined_scores_stay_undefined(make_transfer: Callable) -> None:

@@ -10,6 +10,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from analysis.errors import AnalysisError
+from analysis.transfer import BASELINES, TRAINED
 from analysis.transfer_figures import plot_lift, plot_transfer
 
 NUM_DATABASES, TOKENS = [1, 4, 16], [32_768, 131_072]
@@ -28,9 +29,19 @@ def test_transfer_figure_marks_label_history_and_shows_losers(
     assert {"label history", "zero-shot"} <= {text.get_text() for text in ax.get_legend().get_texts()}
 
 
+def test_every_model_has_a_mark_of_its_own(make_transfer: Callable, assert_inside_and_apart: Callable) -> None:
+    table = make_transfer()
+    every = [table[table["model"] == "fine-tuned"].assign(model=model) for model in (*BASELINES, *TRAINED)]
+    ax = plot_transfer(pd.concat(every))
+    assert_inside_and_apart(ax)
+    marks = [line for line in ax.get_lines() if line.get_linestyle() == "None" and not len(line.get_xdata())]
+    seen = {(mark.get_color(), mark.get_marker(), mark.get_markerfacecolor()) for mark in marks}
+    assert len(seen) == len(marks) == len(BASELINES) + len(TRAINED)
+
+
 def test_transfer_figure_needs_a_percent_metric(make_transfer: Callable, assert_inside_and_apart: Callable) -> None:
     table = make_transfer()
-    with pytest.raises(AnalysisError, match="none of the metrics auroc, r2"):
+    with pytest.raises(AnalysisError, match="none of the metrics auroc, accuracy, r2"):
         plot_transfer(table[table["metric"] == "mae"])
     all_undefined = table.assign(value=np.nan)
     assert_inside_and_apart(plot_transfer(all_undefined))
