@@ -45,8 +45,12 @@ def noise_scales(loss: float, freedom: int, size: int, rng: np.random.Generator)
 
 
 def quantiles(values: NDArray, level: float) -> tuple[NDArray, NDArray]:
-    """Low and high end of the central interval over the first axis."""
-    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    """Low and high end of the central interval over the first axis.
+
+    The ends are the (R + 1)·p-th of R replicates (Davison and Hinkley 1997, section 5.2): R replicates and the truth
+    are R + 1 equal draws.
+    """
+    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2], axis=0, method="weibull")
     return low, high
 
 

@@ -2,8 +2,8 @@
 
 The fit minimises the Huber loss of log residuals, as Hoffmann et al. 2022 do. Starts come from variable projection: for
 each point of a grid over the exponents the best non-negative rest is linear; the best few are polished. Nothing depends
-on a hand-picked start. Replicates for the intervals are the law times resampled residuals, spread by what the fitted
-parameters took from them.
+on a hand-picked start. Replicates for the intervals are the law times resampled residuals (Davison and Hinkley 1997,
+sections 6.3 and 7.3), each fitted from two starts.
 """
 
 from __future__ import annotations
@@ -124,13 +124,17 @@ class JointProblem:
         units = Units(*(float(np.exp(values.mean())) for values in logs))
         return cls(FORMS[form], *(values - values.mean() for values in logs), units, delta)
 
-    def search(self) -> NDArray:
-        """theta (p,) of the smallest loss: grid, then the best starts polished."""
+    def starts(self) -> NDArray:
+        """(NUM_STARTS, p) of the grid over the exponents with the best non-negative rest, the best one first."""
         bounds = self.form.bounds
         starts = [self.form.start(v, self.log_n, self.log_s, np.exp(self.log_loss)) for v in self.form.grid]
         starts = np.clip(np.array(starts), bounds[:, 0], bounds[:, 1])
         error = ((self._model(starts) - self.log_loss) ** 2).sum(-1)
-        starts = starts[np.argsort(error)[:: max(1, len(starts) // (8 * NUM_STARTS))][:NUM_STARTS]]
+        return starts[np.argsort(error)[:: max(1, len(starts) // (8 * NUM_STARTS))][:NUM_STARTS]]
+
+    def search(self) -> NDArray:
+        """theta (p,) of the smallest loss: the best starts polished."""
+        starts = self.starts()
         # Squares first: the corners of a Huber loss of small delta would stop a far start.
         wide, _ = self.refit(starts, np.broadcast_to(self.log_loss, (len(starts), len(self.log_loss))), delta=np.inf)
         found, loss = self.refit(wide, np.broadcast_to(self.log_loss, (len(starts), len(self.log_loss))))
@@ -238,19 +242,32 @@ def _replicates(
     if np.abs(residual).max() < NOISELESS:  # nothing to resample but rounding
         return problem.values(np.tile(theta, (bootstrap, 1)))
     rng = np.random.default_rng(np.random.SeedSequence(seed))
-    noise = smoothed_choice((residual - np.median(residual)) * np.sqrt(points / freedom), (bootstrap, points), rng)
+    noise = smoothed_choice(noise_sample(residual, len(theta)), (bootstrap, points), rng)
     noise *= np.sqrt(freedom / rng.chisquare(freedom, size=(bootstrap, 1)))  # the residuals' own scale is uncertain
-    fitted = problem.log_loss + residual
-    found, _ = problem.refit(np.tile(theta, (bootstrap, 1)), fitted + noise, rounds=BOOTSTRAP_ROUNDS)
-    return problem.values(found)
+    log_loss = problem.log_loss + residual + noise
+    # Where the points leave floor and exponent open, a polish from the fit alone would stall close to it on the long
+    # flat valley, and the intervals would be too narrow; the grid's start lies elsewhere in it.
+    both = [
+        problem.refit(np.tile(start, (bootstrap, 1)), log_loss, rounds=BOOTSTRAP_ROUNDS)
+        for start in (theta, problem.starts()[0])
+    ]
+    (near, near_loss), (far, far_loss) = both
+    return problem.values(np.where((far_loss < near_loss)[:, None], far, near))
+
+
+def noise_sample(residual: NDArray, num_parameters: int) -> NDArray[np.float64]:
+    """The residuals without as many of the smallest as the law has parameters, with either sign.
+
+    A Huber loss of small delta passes through as many points as it has parameters. Their zeros say nothing about noise
+    (McKean and Schrader 1987 leave them out so), and would look like a peak of it. The variance of the others is the
+    sum of squares over the degrees of freedom.
+    """
+    others = np.sort(np.abs(residual))[num_parameters:]
+    return np.append(others, -others)
 
 
 def smoothed_choice(values: NDArray, size: tuple[int, int], rng: np.random.Generator) -> NDArray[np.float64]:
-    """Draws from a kernel density of the values (Silverman's width) with the variance of the values themselves.
-
-    A Huber loss of small delta passes through as many points as it has parameters. Plain resampling would take their
-    zeros for a peak of the noise, and give intervals that are too narrow.
-    """
+    """Draws from a kernel density of the values (Silverman's width) with the variance of the values themselves."""
     deviation = values.std()
     quartiles = np.quantile(values, [0.25, 0.75])
     width = 1.06 * min(deviation, (quartiles[1] - quartiles[0]) / 1.349) * len(values) ** -0.2

@@ -9,8 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from analysis.bootstrap import quantiles
+from analysis.joint_law import fit_joint_law, noise_sample, smoothed_choice
 from analysis.power_law import PowerLawFit, fit_power_law
-from experiments.benchmarks.coverage import JOINT_LAWS, joint_hits, measure
+from experiments.benchmarks.coverage import GRID_N, GRID_S, JOINT_LAWS, joint_hits, joint_losses, measure
 from experiments.benchmarks.coverage import coverage as joint_coverage
 
 X = 2.0 ** np.arange(10)
@@ -58,22 +60,56 @@ def test_intervals_cover_as_they_say(law: str, noise: float, relative: bool) -> 
 
 @pytest.mark.parametrize("form", ["multiplicative", "kaplan"])
 def test_intervals_of_joint_laws_hold_the_truth_in_most_of_a_few_experiments(form: str) -> None:
-    hits = pd.DataFrame(joint_hits(form, 0.02, range(12), bootstrap=80))
+    hits = pd.DataFrame(joint_hits(form, 0.02, range(24), bootstrap=39))
     assert list(hits) == [*JOINT_LAWS[form], "beyond"]
-    assert (hits.sum() >= 9).all() and hits.to_numpy().mean() < 1, hits.sum()  # fewer than 9 of 12: once in 450
+    assert (hits.sum() >= 19).all(), hits.sum()  # fewer than 19 of 24: once in 1000
+    assert not hits.all(axis=None)  # nor are they so wide that they hold everything
 
 
-NARROW = {("kaplan", 0.005), ("kaplan", 0.02), ("overfitting", 0.02)}  # experiments/results/fits
-narrow = pytest.mark.xfail(reason="intervals of this form are too narrow: experiments/results/fits", strict=False)
+# The points leave the floor of this form open at this noise: experiments/results/fits.
+OPEN_FLOOR = pytest.param("overfitting", 0.02, marks=pytest.mark.xfail(reason="the floor is open", strict=False))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("form", "noise"),
-    [pytest.param(*case, marks=narrow if case in NARROW else ()) for case in product(JOINT_LAWS, (0.005, 0.02))],
+    [*(case for case in product(JOINT_LAWS, (0.005, 0.02)) if case != ("overfitting", 0.02)), OPEN_FLOOR],
 )
 def test_intervals_of_joint_laws_cover_as_they_say(form: str, noise: float) -> None:
     assert_nominal(joint_coverage(form, noise, replicates=REPLICATES, bootstrap=200))
+
+
+def test_noise_is_what_the_fit_left_of_it() -> None:
+    """A Huber fit of small delta passes through points; noise of the others has the variance per degree of freedom."""
+    residual = np.array([0.0, 0.3, -0.1, 0.0, 0.2, -0.4])
+    sample = noise_sample(residual, num_parameters=2)
+    np.testing.assert_allclose(np.sort(sample), [-0.4, -0.3, -0.2, -0.1, 0.1, 0.2, 0.3, 0.4])
+    assert (sample**2).mean() == pytest.approx((residual**2).sum() / (6 - 2))
+    drawn = smoothed_choice(sample, (1000, 100), np.random.default_rng(0))
+    assert drawn.std() == pytest.approx(sample.std(), rel=0.01)
+
+
+def test_where_the_points_leave_the_floor_open_the_interval_says_so() -> None:
+    """A fit in a flat valley, between a floor and a slow fall without one: its interval reaches over both."""
+    rng = np.random.default_rng(5)
+    loss = joint_losses("overfitting", GRID_N, GRID_S) * np.exp(0.02 * rng.normal(size=len(GRID_N)))
+    fit = fit_joint_law(GRID_N, GRID_S, loss, "overfitting", bootstrap=100)
+    assert fit.alpha < 0.05 and fit.E < 0.1
+    assert fit.ci["alpha"][1] > 0.5 and fit.ci["E"][1] > 0.35
+
+
+def test_one_degree_of_freedom_gives_a_wide_interval() -> None:
+    chosen = [0, 7, 20, 30, 41, 55]
+    n, s = GRID_N[chosen], GRID_S[chosen]
+    loss = joint_losses("additive", n, s) * np.exp(0.01 * np.random.default_rng(0).normal(size=6))
+    ci = fit_joint_law(n, s, loss, bootstrap=50).ci
+    assert np.isfinite(list(ci.values())).all() and ci["E"][1] - ci["E"][0] > 0.1
+
+
+def test_ends_of_an_interval_are_those_of_equal_draws() -> None:
+    """Of 39 draws from one law the smallest and largest hold a 40th in 95 % of the cases."""
+    draws = np.random.default_rng(0).permutation(39.0 + np.arange(39))
+    assert quantiles(draws, 0.95) == (39.0, 77.0)
 
 
 def test_a_measurement_goes_on_where_it_was_interrupted(tmp_path: Path) -> None:
