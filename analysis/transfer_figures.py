@@ -111,7 +111,7 @@ def plot_lift(
 
 
 def _model_marks(models: list[str]) -> list[dict[str, object]]:
-    """Colour and shape of each model: baselines open and cool, trained models filled and warm."""
+    """Colour and shape of each model: baselines open and cool, pretrained ones filled and warm, the paper's purple."""
     known = {
         "label_history": (style.mpl.rcParams["text.color"], "D", "none"),
         "entity_mean": (style.SKY_BLUE, "s", "none"),
@@ -123,6 +123,9 @@ def _model_marks(models: list[str]) -> list[dict[str, object]]:
         "real-only": (style.ORANGE, "^", style.ORANGE),
         "continued": (style.VERMILION, "s", style.VERMILION),
         "fine-tuned": (style.VERMILION, "P", style.VERMILION),
+        "paper zero-shot": (style.PURPLE, "o", style.PURPLE),
+        "paper real-only": (style.PURPLE, "^", style.PURPLE),
+        "paper continued": (style.PURPLE, "s", style.PURPLE),
     }
     marks = []
     for model in models:

@@ -10,6 +10,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from analysis.errors import AnalysisError
+from analysis.published import PAPER_MODELS
 from analysis.transfer import BASELINES, TRAINED
 from analysis.transfer_figures import plot_lift, plot_transfer
 
@@ -31,12 +32,13 @@ def test_transfer_figure_marks_label_history_and_shows_losers(
 
 def test_every_model_has_a_mark_of_its_own(make_transfer: Callable, assert_inside_and_apart: Callable) -> None:
     table = make_transfer()
-    every = [table[table["model"] == "fine-tuned"].assign(model=model) for model in (*BASELINES, *TRAINED)]
+    models = (*BASELINES, *TRAINED, *PAPER_MODELS, "another")
+    every = [table[table["model"] == "fine-tuned"].assign(model=model) for model in models]
     ax = plot_transfer(pd.concat(every))
     assert_inside_and_apart(ax)
     marks = [line for line in ax.get_lines() if line.get_linestyle() == "None" and not len(line.get_xdata())]
     seen = {(mark.get_color(), mark.get_marker(), mark.get_markerfacecolor()) for mark in marks}
-    assert len(seen) == len(marks) == len(BASELINES) + len(TRAINED)
+    assert len(seen) == len(marks) == len(models)
 
 
 def test_transfer_figure_needs_a_percent_metric(make_transfer: Callable, assert_inside_and_apart: Callable) -> None:
