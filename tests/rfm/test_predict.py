@@ -107,7 +107,7 @@ def test_validation_loss_is_the_mean_per_database(two_stores, model) -> None:
     for i, store in enumerate(stores):
         mine = store_idx == i
         keys = item_keys(0, rows[mine], seeds[2][mine])
-        contexts = ContextSampler(store, ctx_len=CTX_LEN).sample(rows[mine], seeds[2][mine], keys)
+        contexts = ContextSampler(store, ctx_len=CTX_LEN, policy="mixed").sample(rows[mine], seeds[2][mine], keys)
         with torch.no_grad():
             want.append(sequence_losses(model, make_batch(contexts, texts)).mean().item())
     np.testing.assert_allclose(got, want, rtol=1e-5)
