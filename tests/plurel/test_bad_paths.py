@@ -72,5 +72,5 @@ def test_a_corpus_of_another_prior_or_version(tmp_path: Path) -> None:
     (path / "corpus.yaml").write_text(yaml.safe_dump(record | {"version": 1}))
     with pytest.raises(PlurelError, match="version 1"):
         generate_corpus(path, [0], config, progress=False)
-    with pytest.raises(PlurelError, match="corpus of version 1, not"):
+    with pytest.raises(PlurelError, match="corpus of version 1, and this package"):
         load_corpus(path)
