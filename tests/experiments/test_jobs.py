@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib.metadata
 import subprocess
 import sys
 from pathlib import Path
@@ -21,9 +21,9 @@ TINY += ("train.warmup_steps=1", "corpus.num_validation=1", "validation.rows_per
 
 
 def launcher(name: str) -> object:
-    missing = importlib.util.find_spec(f"hydra_plugins.hydra_{name.split('_')[0]}_launcher") is None
-    reason = f"needs hydra-{name.split('_')[0]}-launcher (the extra `cluster`)"
-    return pytest.param(name, marks=pytest.mark.skipif(missing, reason=reason))
+    package = f"hydra-{name.split('_')[0]}-launcher"
+    missing = not any(importlib.metadata.distributions(name=package))
+    return pytest.param(name, marks=pytest.mark.skipif(missing, reason=f"needs {package} (the extra `cluster`)"))
 
 
 @pytest.mark.slow
