@@ -11,7 +11,6 @@ run.dir/
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,6 +28,7 @@ from experiments.intervals import bootstrap_scores, lift_signs, percentiles
 from experiments.provenance import RunRecord
 from experiments.runtime import keep_memory, quiet_libraries, set_threads
 from experiments.task_models import MODELS, TRAINED, TRAINED_ON_LABELS, Entry, Predictions, TaskModels
+from plurel.files import replacing
 from rfm.metrics import score
 from rfm.store import Store
 
@@ -76,10 +76,8 @@ def kept_predictions(path: Path, models: TaskModels, entry: Entry) -> Prediction
         found = models.predict(entry)
         tables = {split: pd.DataFrame(np.atleast_2d(p.T).T) for split, p in found.items()}
         rows = [t.set_axis([f"prediction_{k}" for k in t], axis=1).assign(split=s) for s, t in tables.items()]
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.tmp")
-        pd.concat(rows, ignore_index=True).to_parquet(temporary, index=False)
-        os.replace(temporary, path)
+        with replacing(path) as temporary:
+            pd.concat(rows, ignore_index=True).to_parquet(temporary, index=False)
     table = pd.read_parquet(path)
     values, split = table.drop(columns="split").to_numpy(), table["split"]
     return {s: values[split == s].squeeze(1) if values.shape[1] == 1 else values[split == s] for s in SPLITS}
@@ -190,9 +188,8 @@ def print_summary(lifts: pd.DataFrame) -> None:
 
 def write_csv(table: pd.DataFrame, path: Path) -> None:
     """Writes a table whole or not at all."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    table.to_csv(temporary, index=False, float_format="%.6g")
-    os.replace(temporary, path)
+    with replacing(path) as temporary:
+        table.to_csv(temporary, index=False, float_format="%.6g")
 
 
 @hydra.main(version_base="1.3", config_path="../conf", config_name="comparison")

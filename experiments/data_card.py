@@ -13,7 +13,6 @@ among the columns.
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ import yaml
 
 import plurel
 from experiments.errors import ExperimentError
+from plurel.files import replacing
 
 RECORD = "corpus.yaml"
 
@@ -54,9 +54,8 @@ def write_data_card(run_dir: Path) -> Path | None:
         raise ExperimentError(f"{train / RECORD} is damaged (key {error}); delete it and generate again") from error
     for name in card["examples"]:
         plurel.draw_schema(train / name, run_dir / "figures" / f"schema-{name}.svg")
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(json.dumps(card))
-    os.replace(temporary, path)
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(card))
     return path
 
 

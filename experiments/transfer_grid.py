@@ -9,7 +9,6 @@ the scores to quote.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from experiments.contexts import TaskContexts
 from experiments.datasets import choose_tasks, open_datasets
 from experiments.grid import Grid
 from experiments.intervals import bootstrap_intervals, lift_signs
+from plurel.files import replacing
 from rfm.checkpoint import load_checkpoint
 from rfm.metrics import score
 from rfm.predict import predict_task
@@ -94,7 +94,5 @@ def _scores(store: Store, task: str, chosen: np.ndarray, predictions: Mapping[st
 
 
 def _write(table: pd.DataFrame, path: Path) -> None:
-    path.parent.mkdir(exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    table.to_csv(temporary, index=False, float_format="%.6g")
-    os.replace(temporary, path)
+    with replacing(path) as temporary:
+        table.to_csv(temporary, index=False, float_format="%.6g")

@@ -187,32 +187,28 @@ class _Builder:
         return Stream(name, relation, seed_key, columns, self.tables[child].time_col is not None)
 
     def _down_up(self, child: str, fkey: str) -> list[Stream]:
-        found = []
-        for other, parent in self.tables[child].fkeys.items():
-            columns = self._numbers(parent)
-            if other == fkey or not columns:
-                continue
-            values = ", ".join(f"p.{_q(c)}::DOUBLE AS v{i}" for i, c in enumerate(columns))
-            relation = (
-                f"SELECT c.{_q(fkey)} AS key, greatest(c._time, p._time) AS time, {values}"
-                f" FROM {_q(child)} c JOIN {_q(parent)} p ON p._row = c.{_q(other)}"
-            )
-            has_time = any(self.tables[name].time_col is not None for name in (child, parent))
-            found.append(Stream(f"{child}.{fkey}->{other}", relation, "s.entity", columns, has_time))
-        return found
+        return [
+            self._over(child, fkey, parent, f"t._row = c.{_q(other)}", f"{child}.{fkey}->{other}")
+            for other, parent in self.tables[child].fkeys.items()
+            if other != fkey and self._numbers(parent)
+        ]
 
     def _down_down(self, child: str, fkey: str) -> list[Stream]:
-        found = []
-        for grandchild, other in self._children(child):
-            columns = self._numbers(grandchild)
-            values = "".join(f", g.{_q(c)}::DOUBLE AS v{i}" for i, c in enumerate(columns))
-            relation = (
-                f"SELECT c.{_q(fkey)} AS key, greatest(c._time, g._time) AS time{values}"
-                f" FROM {_q(child)} c JOIN {_q(grandchild)} g ON g.{_q(other)} = c._row"
-            )
-            has_time = any(self.tables[name].time_col is not None for name in (child, grandchild))
-            found.append(Stream(f"{child}.{fkey}<-{grandchild}.{other}", relation, "s.entity", columns, has_time))
-        return found
+        return [
+            self._over(child, fkey, grandchild, f"t.{_q(other)} = c._row", f"{child}.{fkey}<-{grandchild}.{other}")
+            for grandchild, other in self._children(child)
+        ]
+
+    def _over(self, child: str, fkey: str, table: str, on: str, name: str) -> Stream:
+        """Rows of `table`, joined by `on`, that the entity reaches over its child rows; known once both are."""
+        columns = self._numbers(table)
+        values = "".join(f", t.{_q(c)}::DOUBLE AS v{i}" for i, c in enumerate(columns))
+        relation = (
+            f"SELECT c.{_q(fkey)} AS key, greatest(c._time, t._time) AS time{values}"
+            f" FROM {_q(child)} c JOIN {_q(table)} t ON {on}"
+        )
+        has_time = any(self.tables[spec].time_col is not None for spec in (child, table))
+        return Stream(name, relation, "s.entity", columns, has_time)
 
     def _numbers(self, table: str) -> list[str]:
         return [column for column, kind in self.columns[table] if kind == "number"]

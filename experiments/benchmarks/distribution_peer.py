@@ -37,7 +37,10 @@ def only(*options):
 
 
 class NoiseShapes:
-    """Gives the first number of a random shape, then the second one of the same: the package asks in that order."""
+    """Gives the first number of a random shape, then the second one of the same: the package asks in that order.
+
+    Drawn from numpy's global generator, as the package draws everything: it seeds that one.
+    """
 
     def __init__(self):
         self.pending = None

@@ -37,10 +37,9 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 import plurel
 from experiments.errors import user_errors
-from experiments.pretrain import make_schedule
+from experiments.pretrain import make_schedule, pretrain_batches
 from experiments.runtime import keep_memory
 from rfm.contexts import Contexts
-from rfm.datamodule import PretrainBatches
 from rfm.model import ModelConfig, RelationalTransformer, masked_cell_loss
 from rfm.model.attention import MaskedAttention
 from rfm.model.backends import Attention
@@ -127,17 +126,9 @@ def train(
     technique: str, stores: Sequence[Store], texts: TextTable, cfg: DictConfig, seed: int, steps: int
 ) -> tuple[dict[str, nn.Module], float]:
     """The trained model by the name of the result, and CPU seconds."""
-    objective = Objective(cfg.objective, cfg.mask_rate)
-    source = PretrainBatches(
-        stores,
-        texts,
-        ctx_len=cfg.ctx_len,
-        batch_size=cfg.batch_size,
-        policy=cfg.policy,
-        max_bfs_width=cfg.max_bfs_width,
-        objective=TargetRows(objective) if technique == "rows" else objective,
-        seed=seed,
-    )
+    source = pretrain_batches(stores, texts, cfg, seed)
+    if technique == "rows":
+        source.objective = TargetRows(source.objective)
     model = make_model(technique, ModelConfig.from_dict(yaml.safe_load((CONF / "model/nano.yaml").read_text())), seed)
     optimizers = make_optimizers(technique, model, cfg)
     decay_steps = round(DECAY_FRAC * steps)
