@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from rfm.contexts import OWN_LABELS
+
 
 class Graph(NamedTuple):
     """The arrays of a store; `label_*` are those of the task in question, with no entity where there are none."""
@@ -68,6 +70,9 @@ class Output(NamedTuple):
     sem_type: np.ndarray
     value: np.ndarray
     is_target: np.ndarray
+    own_value: np.ndarray
+    own_text: np.ndarray
+    own_count: np.ndarray
 
 
 # Positions in Scratch.count: fill of the buffers; the level being drawn from, the deepest one with rows, the groups of
@@ -99,6 +104,7 @@ class Scratch(NamedTuple):
     open: np.ndarray  # (groups, 2): of the level being drawn from: candidates up to the group's last, group
     level_swaps: np.ndarray  # (slots, 3): candidate of the open level -> the one in its place
     group_swaps: np.ndarray  # (slots, 3): position in a group's rows -> the one in its place
+    own_row: np.ndarray  # (OWN_LABELS,), rows of the own labels that were found
     row_start: np.ndarray  # (ctx_len + 1,), first cell of each row of the context
     source: np.ndarray  # (foreign keys + 1, 2), start and end of the rows that a phase takes from each parent
 
@@ -119,6 +125,7 @@ def new_scratch(ctx_len: int, num_fkeys: int, scale: int) -> Scratch:
         open=np.zeros((512 * scale, 2), np.int64),
         level_swaps=np.zeros((slots, 3), np.int64),
         group_swaps=np.zeros((slots, 3), np.int64),
+        own_row=np.zeros(OWN_LABELS, np.int64),
         row_start=np.zeros(ctx_len + 1, np.int64),
         source=np.zeros((num_fkeys + 1, 2), np.int64),
     )

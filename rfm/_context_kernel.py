@@ -23,6 +23,8 @@ contexts from the same key:
 - `draw from a level`: a candidate among all that its groups still offer, counted in their order. Where the group offers
   all of its rows, the i-th candidate is the i-th row; else a row among those that the group has left. A label of a
   split that the protocol hides is passed over.
+- own labels: the cells of the target's column on the own rows, from the first `4 * OWN_LABELS` rounds, a row once, the
+  seed's and hidden ones left out; `OWN_LABELS` at most. They do not depend on the policy, the budget or the key.
 - The seed comes first, at depth 0, its target cell before its other cells; the walk ends with the budget or the graph.
 
 Rows without an emitted cell (keys only, or all missing) are walked through but get no number in the context.
@@ -61,6 +63,7 @@ from rfm._context_arrays import (
     Seed,
 )
 from rfm._context_memory import append, below, find, has_room, jit, mix, push, take
+from rfm.contexts import OWN_LABELS
 
 NO_TIME = np.iinfo(np.int64).min
 _TEXT, _DATETIME = 1, 2  # of SemType
@@ -231,6 +234,12 @@ def _pop(graph, rules, seed, scratch, ctx_len):
 
 
 @jit
+def _shown_value(rules, column, value):
+    """A stored value in the protocol's statistics."""
+    return np.float32(np.float64(value) * rules.scale[column] + rules.shift[column])
+
+
+@jit
 def _emit(rules, out, scratch, b, row, column, value, text):
     """Writes one cell at the next position of context `b`."""
     i = scratch.count[CELLS]
@@ -243,17 +252,17 @@ def _emit(rules, out, scratch, b, row, column, value, text):
     if rules.sem_type[column] == _TEXT:
         out.cell_text[b, i] = text
     else:
-        out.value[b, i] = np.float32(value * rules.scale[column] + rules.shift[column])
+        out.value[b, i] = _shown_value(rules, column, value)
 
 
 @jit
 def _emit_target(graph, rules, seed, out, scratch, b):
     """The target cell, whether or not the store knows its value."""
-    value, text = np.float64(0.0), np.int32(-1)
+    value, text = np.float32(0.0), np.int32(-1)
     known = False
     for i in range(graph.cell_offset[seed.row], graph.cell_offset[seed.row + 1]):
         if graph.cell_column[i] == seed.column:
-            value, text = np.float64(graph.cell_value[i]), graph.cell_text[i]
+            value, text = graph.cell_value[i], graph.cell_text[i]
             known = True
     out.is_target[b, 0] = True
     _emit(rules, out, scratch, b, seed.row, np.int32(seed.column), value, text)
@@ -262,12 +271,20 @@ def _emit_target(graph, rules, seed, out, scratch, b):
 
 
 @jit
+def _hides(graph, rules, seed, row, column):
+    """Whether a row's cell may not be seen though the row may: a leaking column, or a label of an autocomplete task."""
+    time = graph.row_time[row]
+    if rules.removed[column] and (rules.removed_everywhere or time == graph.row_time[seed.row]):
+        return True
+    if column != rules.label_column or row == seed.row:
+        return False
+    return time > seed.label_limit or (time == NO_TIME and not seed.timeless_labels)
+
+
+@jit
 def _emit_row(graph, rules, seed, out, scratch, b, row):
     """The cells of a row that may be seen, up to the budget; returns its number in the context, -1 without a cell."""
-    time = graph.row_time[row]
     is_seed = row == seed.row
-    drop_removed = rules.removed_everywhere or time == graph.row_time[seed.row]
-    label_hidden = time > seed.label_limit or (time == NO_TIME and not seed.timeless_labels)
     same_table = graph.row_table[row] == graph.row_table[seed.row]
     like_label = scratch.count[PHASE] == _OWN and rules.siblings and same_table
     first = scratch.count[CELLS]
@@ -282,16 +299,48 @@ def _emit_row(graph, rules, seed, out, scratch, b, row):
             continue
         if like_label and column != seed.column and rules.sem_type[column] != _DATETIME:
             continue
-        if drop_removed and rules.removed[column]:
+        if _hides(graph, rules, seed, row, column):
             continue
-        if label_hidden and column == rules.label_column and not is_seed:
-            continue
-        _emit(rules, out, scratch, b, row, column, np.float64(graph.cell_value[i]), graph.cell_text[i])
+        _emit(rules, out, scratch, b, row, column, graph.cell_value[i], graph.cell_text[i])
     if scratch.count[CELLS] == first:
         return -1
     scratch.count[ROWS] += 1
     scratch.row_start[scratch.count[ROWS]] = scratch.count[CELLS]
     return scratch.count[ROWS] - 1
+
+
+@jit
+def _place(rows, count, row):
+    """Position of a row among the first `count`; `count` where it is not there."""
+    place = 0
+    while place < count and rows[place] != row:
+        place += 1
+    return place
+
+
+@jit
+def _list_own_labels(graph, rules, seed, out, scratch, b):
+    """Writes the own labels of context `b`, latest first."""
+    _start_phase(graph, rules, seed, scratch, _OWN)
+    found = 0
+    while found < OWN_LABELS:
+        row, _ = _next_of_phase(graph, rules, seed, scratch, 4 * OWN_LABELS)
+        if row == _END:
+            break
+        if row == seed.row or _hides(graph, rules, seed, row, seed.column):
+            continue
+        if _place(scratch.own_row, found, row) < found:
+            continue
+        for i in range(graph.cell_offset[row], graph.cell_offset[row + 1]):
+            if graph.cell_column[i] == seed.column:
+                if rules.sem_type[seed.column] == _TEXT:
+                    out.own_text[b, found] = graph.cell_text[i]
+                else:
+                    out.own_value[b, found] = _shown_value(rules, seed.column, graph.cell_value[i])
+                scratch.own_row[found] = row
+                found += 1
+                break
+    out.own_count[b] = found
 
 
 @jit
@@ -329,6 +378,7 @@ def _reset(rules, scratch, key):
 @jit
 def _fill(graph, rules, seed, key, out, scratch, b):
     """Context `b`; False where the scratch is too small for it."""
+    _list_own_labels(graph, rules, seed, out, scratch, b)
     _reset(rules, scratch, key)
     ctx_len = out.row_idx.shape[1]
     row, depth = np.int64(seed.row), np.int64(0)

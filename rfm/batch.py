@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rfm.contexts import Contexts
+from rfm.contexts import OWN_LABELS, Contexts
 from rfm.errors import RfmError
 from rfm.objective import Objective
 from rfm.store import SemType, TextTable
@@ -36,6 +36,8 @@ class Batch:
         text_idx: int64 (B, L), position in `text_embeddings` of a text cell's string; 0 for other types.
         text_embeddings: float32 (U, d_text), the distinct strings of this batch.
         target_value: float32 (B,), standardised label of the target cell; 0 when unknown.
+        own_value: float32 (B, H), the entity's own latest labels, latest first, standardised; 0 behind the last one.
+        own_count: int64 (B,), how many of them there are.
         seed_row: int64 (B,), the seed's row of its store.
         store_idx: int64 (B,), which store the sequence comes from.
     """
@@ -52,6 +54,8 @@ class Batch:
     text_idx: Tensor
     text_embeddings: Tensor
     target_value: Tensor
+    own_value: Tensor
+    own_count: Tensor
     seed_row: Tensor
     store_idx: Tensor
 
@@ -108,6 +112,8 @@ class Batch:
             "text_idx": (cells, torch.int64),
             "text_embeddings": ((self.text_embeddings.shape[0], width), torch.float32),
             "target_value": ((size,), torch.float32),
+            "own_value": ((size, OWN_LABELS), torch.float32),
+            "own_count": ((size,), torch.int64),
             "seed_row": ((size,), torch.int64),
             "store_idx": ((size,), torch.int64),
         }
@@ -117,6 +123,8 @@ class Batch:
             _require(tensor.dtype == dtype, name, f"dtype {dtype} expected, got {tensor.dtype}")
 
     def _check_ranges(self) -> None:
+        counted = (self.own_count >= 0) & (self.own_count <= OWN_LABELS)
+        _require(bool(counted.all()), "own_count", f"must lie in [0, {OWN_LABELS}]")
         cells = ~self.is_padding
         num_rows = self.row_idx.amax(1)  # (B,), the last row of each sequence
         _require(bool((self.row_idx >= 0).eq(cells).all()), "row_idx", "must be -1 on padding and only there")
@@ -171,6 +179,8 @@ def make_batch(
         text_idx=torch.from_numpy(text_idx),
         text_embeddings=torch.from_numpy(np.asarray(texts.embeddings[unique], np.float32)),
         target_value=torch.from_numpy(joined.value[:, 0].copy()),
+        own_value=torch.from_numpy(joined.own_value),
+        own_count=torch.from_numpy(joined.own_count),
         seed_row=torch.from_numpy(joined.row_id[:, 0].copy()),
         store_idx=torch.from_numpy(np.repeat(np.asarray(store_idxs, np.int64), [len(g.key) for g in groups])),
     )

@@ -31,13 +31,17 @@ def ask_class(contexts: Contexts, task: TaskInfo, position: int | np.ndarray, pr
     text, name_text = (np.array([getattr(c, key) for c in task.classes], np.int32) for key in ("text", "name_text"))
     mean, std = np.array([c.stats[which] for c in task.classes]).T
     asked = contexts.column_idx == task.target_column
-    answer = ((contexts.cell_text == text[chosen]) - mean[chosen]) / std[chosen]
+    answer, own_answer = (
+        ((texts == text[chosen]) - mean[chosen]) / std[chosen] for texts in (contexts.cell_text, contexts.own_text)
+    )
     return dataclasses.replace(
         contexts,
         sem_type=np.where(asked, np.int8(SemType.BOOLEAN), contexts.sem_type),
         value=np.where(asked, answer.astype(np.float32), contexts.value),
         cell_text=np.where(asked, np.int32(-1), contexts.cell_text),
         name_text=np.where(asked, name_text[chosen], contexts.name_text),
+        own_value=np.where(contexts.own_text >= 0, own_answer.astype(np.float32), 0),
+        own_text=np.full_like(contexts.own_text, -1),
     )
 
 

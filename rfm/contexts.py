@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+OWN_LABELS = 32
+"""H, how many of the entity's own latest labels go with a context, whether or not their rows are in it."""
+
 
 @dataclass(frozen=True)
 class Contexts:
@@ -26,6 +29,10 @@ class Contexts:
         value: float32 (B, L), standardised by the protocol's statistics; 0 for text. The target cell holds its
             label here (0 when the label is unknown), so that whoever reads values has to look at `is_target`.
         is_target: bool (B, L), true on the target cell only.
+        own_value: float32 (B, H), the latest own labels of the seed's entity that may be seen, latest first,
+            standardised as `value`; 0 for text and behind the last one.
+        own_text: int32 (B, H), text ids of own labels that are text; else -1.
+        own_count: int64 (B,), how many own labels there are, 0 to H.
         key: uint64 (B,), the item's random key.
     """
 
@@ -38,6 +45,9 @@ class Contexts:
     sem_type: np.ndarray
     value: np.ndarray
     is_target: np.ndarray
+    own_value: np.ndarray
+    own_text: np.ndarray
+    own_count: np.ndarray
     key: np.ndarray
 
     @classmethod
@@ -54,6 +64,9 @@ class Contexts:
             sem_type=np.zeros(shape, np.int8),
             value=np.zeros(shape, np.float32),
             is_target=np.zeros(shape, bool),
+            own_value=np.zeros((shape[0], OWN_LABELS), np.float32),
+            own_text=np.full((shape[0], OWN_LABELS), -1, np.int32),
+            own_count=np.zeros(shape[0], np.int64),
             key=key,
         )
 

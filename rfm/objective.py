@@ -25,7 +25,8 @@ class Objective:
     Attributes:
         name: "paper", the target cell alone (section 5). "dense": also a part of the other number and boolean cells,
             so that one context gives some thirty lessons for the price of one (experiments/results/objective).
-        mask_rate: dense: the chance of each such cell to be hidden.
+        mask_rate: dense: the chance of each such cell to be hidden. Other cells of the target's column stay
+            visible, for the target cell may carry their mean (`rfm.model.history`).
 
     Raises:
         RfmError: for an unknown name, or a rate outside [0, 1).
@@ -50,4 +51,5 @@ class Objective:
         positions = np.arange(contexts.row_idx.shape[1])
         draws = (item_keys(key, contexts.key[:, None], positions[None, :]) >> np.uint64(11)) * 2.0**-53  # [0, 1)
         can_be_hidden = np.isin(contexts.sem_type, (SemType.NUMBER, SemType.BOOLEAN)) & ~contexts.is_padding
+        can_be_hidden &= contexts.column_idx != contexts.column_idx[:, :1]
         return contexts.is_target | ((draws < self.mask_rate) & can_be_hidden)

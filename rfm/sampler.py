@@ -33,7 +33,7 @@ Protocol = Literal["paper", "temporal", "relbench"]
 Policy = Literal["paper", "history", "mixed"]
 SPLITS = ("train", "val", "test")
 
-SHARES: dict[Policy, tuple[float, float]] = {"paper": (0, 0), "history": (1, 0), "mixed": (0.125, 0.25)}
+SHARES: dict[Policy, tuple[float, float]] = {"paper": (0, 0), "history": (1, 0), "mixed": (0.05, 0.25)}
 """Of each policy: the parts of a context for the own history of the seed's entity and for recent rows around it."""
 
 _END_OF_TIME = NEVER - 1  # what a seed without a time sees; rows of time NEVER stay hidden

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from experiments.errors import ExperimentError, user_errors
 from rfm.batch import Batch
+from rfm.contexts import OWN_LABELS
 from rfm.model import ModelConfig, RelationalTransformer, masked_cell_loss
 from rfm.model.embedding import TYPES
 
@@ -58,6 +59,8 @@ def to_batch(reference: dict[str, Tensor]) -> Batch:
         text_idx=torch.where(is_text, position[cells:].view(is_padding.shape), 0),
         text_embeddings=unique,
         target_value=torch.zeros(len(value)),
+        own_value=torch.zeros(len(value), OWN_LABELS),
+        own_count=torch.zeros(len(value), dtype=torch.int64),
         seed_row=torch.zeros(len(value), dtype=torch.int64),
         store_idx=torch.zeros(len(value), dtype=torch.int64),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any
 
 from rfm.errors import RfmError
@@ -14,8 +14,11 @@ from rfm.errors import RfmError
 class ModelConfig:
     """Sizes of a relational transformer (paper, section 5: 12 blocks, d_model 256, 8 heads, d_ff 1024, d_text 384).
 
+    `label_history`: whether the target cell also reads means of the entity's past labels (`rfm.model.history`); the
+    paper's does not.
+
     Raises:
-        RfmError: if a size is not a positive integer, or num_heads does not divide d_model.
+        RfmError: if a size is not a positive integer, label_history not a boolean, or num_heads no divisor of d_model.
     """
 
     num_blocks: int
@@ -23,9 +26,12 @@ class ModelConfig:
     num_heads: int
     d_ff: int
     d_text: int
+    label_history: bool = False
 
     def __post_init__(self) -> None:
-        for field in fields(self):
+        if not isinstance(self.label_history, bool):
+            raise RfmError(f"model configuration: label_history is {self.label_history!r}; it must be true or false")
+        for field in fields(self)[:-1]:
             value = getattr(self, field.name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise RfmError(f"model configuration: {field.name} is {value!r}; it must be a positive integer")
@@ -34,7 +40,7 @@ class ModelConfig:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ModelConfig:
-        """The configuration with exactly these entries.
+        """The configuration with these entries; what has a default may be missing.
 
         Raises:
             RfmError: for an unknown entry (with the nearest known one) or a missing one.
@@ -45,11 +51,11 @@ class ModelConfig:
                 nearest = difflib.get_close_matches(str(key), known, n=1)
                 hint = f"; did you mean {nearest[0]!r}?" if nearest else f"; known: {', '.join(known)}"
                 raise RfmError(f"model configuration: unknown entry {key!r}{hint}")
-        missing = [key for key in known if key not in values]
+        missing = [field.name for field in fields(cls) if field.default is MISSING and field.name not in values]
         if missing:
             raise RfmError(f"model configuration: {', '.join(missing)} missing")
-        return cls(**{key: values[key] for key in known})
+        return cls(**values)
 
-    def to_dict(self) -> dict[str, int]:
+    def to_dict(self) -> dict[str, int | bool]:
         """The entries as plain numbers, accepted by `from_dict`."""
         return asdict(self)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rfm.model.config import ModelConfig
+from rfm.model.history import SUMMARY_SIZE
 
 NUM_SCALAR_TYPES = 3  # number, datetime, boolean; text is the fourth type
 
@@ -47,7 +48,8 @@ def cost(config: ModelConfig, keys_per_cell: float) -> Cost:
     encoders = NUM_SCALAR_TYPES * 2 * d + 2 * (text + 1) * d
     decoders = NUM_SCALAR_TYPES * (d + 1) + (d + 1) * text
     norms_and_masks = 5 * d + 4 * d + d
-    params = config.num_blocks * block + encoders + decoders + norms_and_masks
+    history = (SUMMARY_SIZE + 1) * d if config.label_history else 0
+    params = config.num_blocks * block + encoders + decoders + norms_and_masks + history
     forward = 2 * config.num_blocks * block_matrices
     attention = 4.0 * config.num_blocks * keys_per_cell * d  # scores and their product with the values
     return Cost(

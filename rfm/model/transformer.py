@@ -15,6 +15,7 @@ from rfm.model.attention import MaskedAttention
 from rfm.model.backends import ATTENTIONS, Attention, BackendName, check_backend, choose_backend, make_attentions
 from rfm.model.config import ModelConfig
 from rfm.model.embedding import TYPES, embed_cells
+from rfm.model.history import SUMMARY_SIZE, summarise_labels
 from rfm.model.norm import RMSNorm, rms_normalise
 
 
@@ -65,6 +66,7 @@ class RelationalTransformer(nn.Module):
         self.dec_dict = nn.ModuleDict({t: nn.Linear(d_model, w) for t, w in widths.items()})
         self.norm_dict = nn.ModuleDict({name: RMSNorm(d_model) for name in (*TYPES, "col_name")})
         self.mask_embs = nn.ParameterDict({t: nn.Parameter(torch.randn(d_model)) for t in TYPES})
+        self.history = nn.Linear(SUMMARY_SIZE, d_model) if config.label_history else None
         self.blocks = nn.ModuleList([Block(config) for _ in range(config.num_blocks)])
         self.norm_out = RMSNorm(d_model)
 
@@ -80,6 +82,9 @@ class RelationalTransformer(nn.Module):
                 f"{batch.text_embeddings.shape[-1]}; build the stores with the text model of the model's training"
             )
         x = embed_cells(batch, self.enc_dict, self.norm_dict, self.mask_embs)
+        if self.history is not None:
+            summary = summarise_labels(batch.own_value, batch.own_count)
+            x = x + batch.is_target[..., None] * self.history(summary)[:, None]
         attentions = self.attentions(batch, x)
         for block in self.blocks:
             x = block(x, attentions)

@@ -21,6 +21,7 @@ from omegaconf import OmegaConf
 from experiments.errors import ExperimentError
 from experiments.training import RunLogs, newest_checkpoint, train
 from rfm.batch import Batch
+from rfm.contexts import OWN_LABELS
 from rfm.datamodule import StepDataModule
 from rfm.model import ModelConfig
 from rfm.module import OptimConfig, PretrainModule
@@ -52,6 +53,8 @@ def random_batch(seed: int) -> Batch:
         text_idx=zeros,
         text_embeddings=torch.randn(1, SIZES.d_text, generator=g),
         target_value=torch.zeros(SIZE),
+        own_value=torch.zeros(SIZE, OWN_LABELS),
+        own_count=zeros[:, 0].clone(),
         seed_row=torch.arange(SIZE) + 100 * seed,
         store_idx=zeros[:, 0].clone(),
     )

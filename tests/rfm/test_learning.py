@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from rfm.batch import Batch
+from rfm.contexts import OWN_LABELS
 from rfm.model import ModelConfig, RelationalTransformer, masked_cell_loss
 
 SIZE, D_TEXT = 64, 8
@@ -50,6 +51,8 @@ class Rule:
             text_idx=zeros,
             text_embeddings=torch.randn(8, D_TEXT, generator=torch.Generator().manual_seed(0)),
             target_value=value[:, 0],
+            own_value=torch.zeros(SIZE, OWN_LABELS),
+            own_count=zeros[:, 0],
             seed_row=zeros[:, 0],
             store_idx=zeros[:, 0],
         )

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from rfm.batch import Batch
+from rfm.contexts import OWN_LABELS
 from rfm.errors import RfmError
 from rfm.model import ModelConfig, RelationalMasks, RelationalTransformer, masked_cell_loss, sequence_losses
 from rfm.model.norm import NORM_EPS, rms_normalise
@@ -53,6 +54,7 @@ def random_batch(lengths: list[int], ctx_len: int, seed: int = 0, num_parents: i
     is_target[:, 0] = True
     extra = (torch.rand(shape, generator=g) < 0.2) & (sem_type != TEXT)
     num_strings = 9
+    own_count = torch.randint(0, OWN_LABELS + 1, (size,), generator=g)
     batch = Batch(
         row_idx=torch.where(is_padding, -1, row).int(),
         parent_idx=parents.int(),
@@ -66,6 +68,8 @@ def random_batch(lengths: list[int], ctx_len: int, seed: int = 0, num_parents: i
         text_idx=torch.where(sem_type == TEXT, torch.randint(0, num_strings, shape, generator=g), 0) * ~is_padding,
         text_embeddings=torch.randn(num_strings, D_TEXT, generator=g),
         target_value=torch.zeros(size),
+        own_value=torch.randn(size, OWN_LABELS, generator=g) * (torch.arange(OWN_LABELS) < own_count[:, None]),
+        own_count=own_count,
         seed_row=torch.arange(size),
         store_idx=torch.zeros(size, dtype=torch.int64),
     )

@@ -31,7 +31,8 @@ def groups(two_stores) -> list[Contexts]:
 
 
 def candidates(batch: Batch) -> torch.Tensor:
-    return torch.isin(batch.sem_type, CAN_BE_HIDDEN) & ~batch.is_padding & ~batch.is_target
+    of_target_column = batch.column_idx == batch.column_idx[:, :1]
+    return torch.isin(batch.sem_type, CAN_BE_HIDDEN) & ~batch.is_padding & ~of_target_column
 
 
 @pytest.mark.parametrize("rate", [0.15, 0.5, 0.9])

@@ -201,10 +201,10 @@ def test_mixed_shows_own_rows_then_recent_children_then_the_rest(make_toy, toy_r
     for b in range(50):
         drawn = [(rows[r].table, rows[r].time) for r, _ in one(contexts, b)]
         assert drawn[:2] == [("task:churn", 80), ("user", NO_TIME)]
-        assert drawn[2:7] == [("task:churn", t) for t in range(79, 74, -1)]  # an eighth of 40 cells
-        assert drawn[7:17] == [("visit", t) for t in range(80, 70, -1)]  # a quarter
+        assert drawn[2:4] == [("task:churn", t) for t in (79, 78)]  # a twentieth of 40 cells
+        assert drawn[4:14] == [("visit", t) for t in range(80, 70, -1)]  # a quarter
         assert len(drawn) == 40
-    older = {rows[r].time for b in range(50) for r, _ in one(contexts, b)[17:] if rows[r].table == "visit"}
+    older = {rows[r].time for b in range(50) for r, _ in one(contexts, b)[14:] if rows[r].table == "visit"}
     assert min(older) < 20  # the rest is drawn from all times
 
 
@@ -231,7 +231,7 @@ def test_own_rows_of_pretraining_look_like_labels(make_toy, toy_row) -> None:
     rows = [toy_row("user", cells={0: 1.0})]
     rows += [toy_row("rating", time=t, cells={1: 1.0, 2: 1.0, 3: 1}, parents=(0,)) for t in range(9)]
     database = make_toy(columns, {"user": 0, "rating": 1}, rows, [])
-    sampler = ContextSampler(database.store, ctx_len=32, policy="mixed")  # an eighth: two rows of two cells
+    sampler = ContextSampler(database.store, ctx_len=80, policy="mixed")  # a twentieth: two rows of two cells
     cells = one(sampler.sample(np.array([9]), 1, np.zeros(1, np.uint64)), 0)
     assert [c for r, c in cells if r == 9] == [1, 2, 3]
     assert [c for r, c in cells if r in (7, 8)] == [1, 2, 1, 2]

@@ -10,6 +10,7 @@ from collections import defaultdict
 import numpy as np
 import pytest
 
+from rfm.contexts import OWN_LABELS
 from rfm.sampler import ContextSampler
 from rfm.store import NEVER, NO_TIME, SemType
 
@@ -125,28 +126,33 @@ class Reference:
             shown.append(column)
         return [self.target, *shown] if r == self.seed_row else shown
 
-    def rounds(self, sources: list[list[int]]) -> list[int]:
-        """Every source from its end on, one row of each in turn, `ctx_len` rounds."""
-        return [rows[-1 - k] if k < len(rows) else None for k in range(self.ctx_len) for rows in sources]
+    def rounds(self, sources: list[list[int]], num_rounds: int) -> list[int | None]:
+        """Every source from its end on, one row of each in turn."""
+        return [rows[-1 - k] if k < len(rows) else None for k in range(num_rounds) for rows in sources]
 
     @property
     def takes_siblings(self) -> bool:
         return self.policy != "paper" and (self.task is None or self.task.is_autocomplete)
 
-    def own_rows(self) -> list[tuple[int, int]]:
-        """(row, depth), most recent first."""
+    def own_rows(self, num_rounds: int) -> list[int]:
+        """Most recent first; a row that shares two parents with the seed comes twice."""
         if self.task is not None and not self.task.is_autocomplete:
-            found = self.rounds([self.labels(p) for p in self.seed.parents])
-            return [(r, 2) for r in found if r is not None and self.is_label_known(self.rows[r])]
-        found = self.rounds([self.children(p) for p in self.seed.parents])
+            found = self.rounds([self.labels(p) for p in self.seed.parents], num_rounds)
+            return [r for r in found if r is not None and self.is_label_known(self.rows[r])]
+        found = self.rounds([self.children(p) for p in self.seed.parents], num_rounds)
         same_table = [r for r in found if r is not None and self.rows[r].table == self.seed.table]
-        return [(r, 2) for r in same_table if self.rows[r].time != NO_TIME]
+        return [r for r in same_table if self.rows[r].time != NO_TIME]
+
+    def own_labels(self) -> list[int]:
+        """Rows whose target cell may be seen."""
+        found = [r for r in dict.fromkeys(self.own_rows(4 * OWN_LABELS)) if r != self.seed_row]
+        return [r for r in found if self.target in self.cells(r, like_label=False)][:OWN_LABELS]
 
     def recent_rows(self) -> list[tuple[int, int]]:
         """(row, depth), most recent first; the children of the seed itself are one hop away."""
         sources = [self.children(p) for p in self.seed.parents] + [self.children(self.seed_row)]
         depths = [2] * len(self.seed.parents) + [1]
-        found = zip(self.rounds(sources), depths * self.ctx_len, strict=True)
+        found = zip(self.rounds(sources, self.ctx_len), depths * self.ctx_len, strict=True)
         return [(r, depth) for r, depth in found if r is not None and self.rows[r].time != NO_TIME]
 
     def walk(self, seed_row: int, target: int, key: int) -> tuple[list[tuple[int, int]], dict[int, int]]:
@@ -186,8 +192,9 @@ class Reference:
     def phases(self) -> list[tuple[float, list[tuple[int, int]]]]:
         """Part of the budget and rows of what comes between the seed's ancestors and the rest; the first is empty."""
         self.phase_start = 0
-        shares = {"paper": [], "history": [1.0], "mixed": [0.125, 0.25]}[self.policy]
-        return [(0.0, []), *zip(shares, [self.own_rows(), self.recent_rows()], strict=False)]
+        shares = {"paper": [], "history": [1.0], "mixed": [0.05, 0.25]}[self.policy]
+        own = [(r, 2) for r in self.own_rows(self.ctx_len)]
+        return [(0.0, []), *zip(shares, [own, self.recent_rows()], strict=False)]
 
     def value(self, r: int, column: int) -> float:
         """In the protocol's statistics."""
@@ -213,6 +220,18 @@ class Reference:
         for i, (r, _) in enumerate(cells):
             parents = [numbers[p] for p in self.rows[r].parents if p in numbers][: self.num_parents]
             assert contexts.parent_idx[b, i].tolist() == parents + [-1] * (self.num_parents - len(parents))
+        own = self.own_labels()
+        assert contexts.own_count[b] == len(own)
+        np.testing.assert_allclose(
+            contexts.own_value[b], self.padded([self.value(r, column) for r in own], 0), 1e-5, 1e-6
+        )
+        is_text = self.columns[column].sem_type is SemType.TEXT
+        texts = [self.rows[r].cells[column] if is_text else -1 for r in own]
+        assert contexts.own_text[b].tolist() == self.padded(texts, -1)
+
+    @staticmethod
+    def padded(items: list, filler: float) -> list:
+        return items + [filler] * (OWN_LABELS - len(items))
 
 
 @pytest.mark.parametrize("policy", ["paper", "history", "mixed"])
