@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rfm.contexts import OWN_LABELS, Contexts
+from rfm.contexts import LATEST_WINDOWS, OWN_LABELS, Contexts
 from rfm.errors import RfmError
 from rfm.objective import Objective
 from rfm.store import SemType, TextTable
@@ -38,6 +38,8 @@ class Batch:
         target_value: float32 (B,), standardised label of the target cell; 0 when unknown.
         own_value: float32 (B, H), the entity's own latest labels, latest first, standardised; 0 behind the last one.
         own_count: int64 (B,), how many of them there are.
+        latest_mean: float32 (B, W), means of the latest labels of any entity, see `rfm.contexts.Contexts`.
+        latest_count: int64 (B,), how many there are, 0 to the longest window.
         seed_row: int64 (B,), the seed's row of its store.
         store_idx: int64 (B,), which store the sequence comes from.
     """
@@ -56,6 +58,8 @@ class Batch:
     target_value: Tensor
     own_value: Tensor
     own_count: Tensor
+    latest_mean: Tensor
+    latest_count: Tensor
     seed_row: Tensor
     store_idx: Tensor
 
@@ -114,6 +118,8 @@ class Batch:
             "target_value": ((size,), torch.float32),
             "own_value": ((size, OWN_LABELS), torch.float32),
             "own_count": ((size,), torch.int64),
+            "latest_mean": ((size, len(LATEST_WINDOWS)), torch.float32),
+            "latest_count": ((size,), torch.int64),
             "seed_row": ((size,), torch.int64),
             "store_idx": ((size,), torch.int64),
         }
@@ -123,8 +129,9 @@ class Batch:
             _require(tensor.dtype == dtype, name, f"dtype {dtype} expected, got {tensor.dtype}")
 
     def _check_ranges(self) -> None:
-        counted = (self.own_count >= 0) & (self.own_count <= OWN_LABELS)
-        _require(bool(counted.all()), "own_count", f"must lie in [0, {OWN_LABELS}]")
+        for name, most in (("own_count", OWN_LABELS), ("latest_count", LATEST_WINDOWS[-1])):
+            counted = (getattr(self, name) >= 0) & (getattr(self, name) <= most)
+            _require(bool(counted.all()), name, f"must lie in [0, {most}]")
         cells = ~self.is_padding
         num_rows = self.row_idx.amax(1)  # (B,), the last row of each sequence
         _require(bool((self.row_idx >= 0).eq(cells).all()), "row_idx", "must be -1 on padding and only there")
@@ -181,6 +188,8 @@ def make_batch(
         target_value=torch.from_numpy(joined.value[:, 0].copy()),
         own_value=torch.from_numpy(joined.own_value),
         own_count=torch.from_numpy(joined.own_count),
+        latest_mean=torch.from_numpy(joined.latest_mean),
+        latest_count=torch.from_numpy(joined.latest_count),
         seed_row=torch.from_numpy(joined.row_id[:, 0].copy()),
         store_idx=torch.from_numpy(np.repeat(np.asarray(store_idxs, np.int64), [len(g.key) for g in groups])),
     )

@@ -9,6 +9,9 @@ import numpy as np
 OWN_LABELS = 32
 """H, how many of the entity's own latest labels go with a context, whether or not their rows are in it."""
 
+LATEST_WINDOWS = (8, 32, 128, 512)
+"""W lengths: of so many latest labels of any entity the mean goes with a context."""
+
 
 @dataclass(frozen=True)
 class Contexts:
@@ -33,6 +36,9 @@ class Contexts:
             standardised as `value`; 0 for text and behind the last one.
         own_text: int32 (B, H), text ids of own labels that are text; else -1.
         own_count: int64 (B,), how many own labels there are, 0 to H.
+        latest_mean: float32 (B, W), mean of the latest labels of any entity before the seed's time, one per length in
+            `LATEST_WINDOWS`, shrunk by one label of value 0, which is the column's mean; 0 for text.
+        latest_count: int64 (B,), how many labels there are for the longest window; 0 for text and without a time.
         key: uint64 (B,), the item's random key.
     """
 
@@ -48,6 +54,8 @@ class Contexts:
     own_value: np.ndarray
     own_text: np.ndarray
     own_count: np.ndarray
+    latest_mean: np.ndarray
+    latest_count: np.ndarray
     key: np.ndarray
 
     @classmethod
@@ -67,6 +75,8 @@ class Contexts:
             own_value=np.zeros((shape[0], OWN_LABELS), np.float32),
             own_text=np.full((shape[0], OWN_LABELS), -1, np.int32),
             own_count=np.zeros(shape[0], np.int64),
+            latest_mean=np.zeros((shape[0], len(LATEST_WINDOWS)), np.float32),
+            latest_count=np.zeros(shape[0], np.int64),
             key=key,
         )
 

@@ -27,6 +27,7 @@ from rfm._context_arrays import Graph, Output, Rules, new_scratch
 from rfm._context_kernel import NO_TIME, fill_contexts
 from rfm.contexts import Contexts
 from rfm.errors import RfmError
+from rfm.latest_labels import LatestLabels
 from rfm.store import NEVER, SemType, Store, TaskInfo
 
 Protocol = Literal["paper", "temporal", "relbench"]
@@ -41,7 +42,7 @@ _ANY_SPLIT = len(SPLITS)
 
 
 class ContextSampler:
-    """Draws contexts of one store under one protocol; holds no state between calls, so threads may share it.
+    """Draws contexts of one store under one protocol; calls do not influence one another, so threads may share it.
 
     Every policy begins with the seed row and its ancestors, depth first, and ends with the paper's walk: all parents of
     a visited row, then a random row of the shallowest level of children. In between come, under `history`, the own
@@ -97,6 +98,7 @@ class ContextSampler:
         self.max_bfs_width, self.num_parents = max_bfs_width, num_parents
         self._graph = _graph(store, self.task)
         self._rules = self._make_rules()
+        self._latest: dict[int, LatestLabels] = {}  # by column, made when it is first a target
         self._column_table = np.array(
             [list(store.tables).index(column.table) for column in store.columns], dtype=np.int64
         )
@@ -152,7 +154,23 @@ class ContextSampler:
             scratch = new_scratch(self.ctx_len, self._num_fkeys, scale)
             done = fill_contexts(self._graph, self._rules, rows, columns, keys, *horizons, out, scratch, done)
             scale *= 2
+        self._note_latest_labels(contexts, rows, columns, horizons[1])
         return contexts
+
+    def _note_latest_labels(
+        self, contexts: Contexts, rows: np.ndarray, columns: np.ndarray, label_limit: np.ndarray
+    ) -> None:
+        """Fills `latest_mean` and `latest_count`: labels that are closed and older than the seed, of any entity."""
+        rules, time = self._rules, np.asarray(self.store.row_time[rows])
+        for column in np.unique(columns).tolist():
+            if rules.sem_type[column] == SemType.TEXT or (rules.removed[column] and rules.removed_everywhere):
+                continue
+            at = np.flatnonzero((columns == column) & (time != NO_TIME) & (time != NEVER))
+            if column not in self._latest:
+                scale, shift = float(rules.scale[column]), float(rules.shift[column])
+                self._latest[column] = LatestLabels(self.store, column, scale, shift, rules.split_limit)
+            until = np.minimum(label_limit[at], time[at] - 1)
+            contexts.latest_mean[at], contexts.latest_count[at] = self._latest[column].until(until)
 
     def visible_labels(self, row: int) -> np.ndarray:
         """Label rows of the seed's entity that a context may show, int64, oldest first; none without a label table."""

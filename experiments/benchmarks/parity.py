@@ -19,7 +19,7 @@ from torch import Tensor
 
 from experiments.errors import ExperimentError, user_errors
 from rfm.batch import Batch
-from rfm.contexts import OWN_LABELS
+from rfm.contexts import LATEST_WINDOWS, OWN_LABELS
 from rfm.model import ModelConfig, RelationalTransformer, masked_cell_loss
 from rfm.model.embedding import TYPES
 
@@ -61,6 +61,8 @@ def to_batch(reference: dict[str, Tensor]) -> Batch:
         target_value=torch.zeros(len(value)),
         own_value=torch.zeros(len(value), OWN_LABELS),
         own_count=torch.zeros(len(value), dtype=torch.int64),
+        latest_mean=torch.zeros(len(value), len(LATEST_WINDOWS)),
+        latest_count=torch.zeros(len(value), dtype=torch.int64),
         seed_row=torch.zeros(len(value), dtype=torch.int64),
         store_idx=torch.zeros(len(value), dtype=torch.int64),
     )

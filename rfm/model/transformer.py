@@ -83,8 +83,7 @@ class RelationalTransformer(nn.Module):
             )
         x = embed_cells(batch, self.enc_dict, self.norm_dict, self.mask_embs)
         if self.history is not None:
-            summary = summarise_labels(batch.own_value, batch.own_count)
-            x = x + batch.is_target[..., None] * self.history(summary)[:, None]
+            x = x + batch.is_target[..., None] * self.history(summarise_labels(batch))[:, None]
         attentions = self.attentions(batch, x)
         for block in self.blocks:
             x = block(x, attentions)

@@ -21,7 +21,7 @@ from omegaconf import OmegaConf
 from experiments.errors import ExperimentError
 from experiments.training import RunLogs, newest_checkpoint, train
 from rfm.batch import Batch
-from rfm.contexts import OWN_LABELS
+from rfm.contexts import LATEST_WINDOWS, OWN_LABELS
 from rfm.datamodule import StepDataModule
 from rfm.model import ModelConfig
 from rfm.module import OptimConfig, PretrainModule
@@ -55,6 +55,8 @@ def random_batch(seed: int) -> Batch:
         target_value=torch.zeros(SIZE),
         own_value=torch.zeros(SIZE, OWN_LABELS),
         own_count=zeros[:, 0].clone(),
+        latest_mean=torch.zeros(SIZE, len(LATEST_WINDOWS)),
+        latest_count=zeros[:, 0].clone(),
         seed_row=torch.arange(SIZE) + 100 * seed,
         store_idx=zeros[:, 0].clone(),
     )

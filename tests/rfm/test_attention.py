@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.attention.flex_attention import create_block_mask
 
 from rfm.batch import Batch
-from rfm.contexts import OWN_LABELS
+from rfm.contexts import LATEST_WINDOWS, OWN_LABELS
 from rfm.errors import RfmError
 from rfm.model import ModelConfig, RelationalTransformer
 from rfm.model._narrow import narrow, to_array, widen
@@ -55,6 +55,8 @@ def random_graph(seed: int) -> Batch:
         target_value=zeros[:, 0].float(),
         own_value=torch.zeros(size, OWN_LABELS),
         own_count=zeros[:, 0],
+        latest_mean=torch.zeros(size, len(LATEST_WINDOWS)),
+        latest_count=zeros[:, 0],
         seed_row=zeros[:, 0],
         store_idx=zeros[:, 0],
     )

@@ -21,10 +21,17 @@ from rfm.sampler import ContextSampler
 
 @settings(max_examples=60, deadline=None)
 @given(labels=st.lists(st.floats(-9, 9, width=32), max_size=OWN_LABELS))
-def test_summary_by_its_definition(labels: list[float]) -> None:
-    padded = torch.tensor([labels + [0.0] * (OWN_LABELS - len(labels))])
-    (found,) = summarise_labels(padded, torch.tensor([len(labels)])).tolist()
-    want = [sum(labels[:w]) / (len(labels[:w]) + 1) for w in WINDOWS] + [len(labels) / (len(labels) + 1)]
+def test_summary_by_its_definition(two_stores, labels: list[float]) -> None:
+    batch = replace(
+        spend_batch(two_stores),
+        own_value=torch.tensor([labels + [0.0] * (OWN_LABELS - len(labels))]),
+        own_count=torch.tensor([len(labels)]),
+        latest_mean=torch.tensor([[1.0, 2.0, 3.0, 4.0]]),
+        latest_count=torch.tensor([7]),
+    )
+    (found,) = summarise_labels(batch).tolist()
+    means = [sum(labels[:w]) / (len(labels[:w]) + 1) for w in WINDOWS]
+    want = [*means, 1, 2, 3, 4, len(labels) / (len(labels) + 1), 7 / 8]
     np.testing.assert_allclose(found, want, rtol=1e-4, atol=1e-4)
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from rfm.batch import Batch
-from rfm.contexts import OWN_LABELS
+from rfm.contexts import LATEST_WINDOWS, OWN_LABELS
 from rfm.model import ModelConfig, RelationalTransformer, masked_cell_loss
 
 SIZE, D_TEXT = 64, 8
@@ -53,6 +53,8 @@ class Rule:
             target_value=value[:, 0],
             own_value=torch.zeros(SIZE, OWN_LABELS),
             own_count=zeros[:, 0],
+            latest_mean=torch.zeros(SIZE, len(LATEST_WINDOWS)),
+            latest_count=zeros[:, 0],
             seed_row=zeros[:, 0],
             store_idx=zeros[:, 0],
         )

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from rfm.batch import Batch
-from rfm.contexts import OWN_LABELS
+from rfm.contexts import LATEST_WINDOWS, OWN_LABELS
 from rfm.errors import RfmError
 from rfm.model import ModelConfig, RelationalMasks, RelationalTransformer, masked_cell_loss, sequence_losses
 from rfm.model.norm import NORM_EPS, rms_normalise
@@ -70,6 +70,8 @@ def random_batch(lengths: list[int], ctx_len: int, seed: int = 0, num_parents: i
         target_value=torch.zeros(size),
         own_value=torch.randn(size, OWN_LABELS, generator=g) * (torch.arange(OWN_LABELS) < own_count[:, None]),
         own_count=own_count,
+        latest_mean=torch.randn(size, len(LATEST_WINDOWS), generator=g),
+        latest_count=own_count,
         seed_row=torch.arange(size),
         store_idx=torch.zeros(size, dtype=torch.int64),
     )

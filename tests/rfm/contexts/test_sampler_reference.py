@@ -10,7 +10,7 @@ from collections import defaultdict
 import numpy as np
 import pytest
 
-from rfm.contexts import OWN_LABELS
+from rfm.contexts import LATEST_WINDOWS, OWN_LABELS
 from rfm.sampler import ContextSampler
 from rfm.store import NEVER, NO_TIME, SemType
 
@@ -148,6 +148,15 @@ class Reference:
         found = [r for r in dict.fromkeys(self.own_rows(4 * OWN_LABELS)) if r != self.seed_row]
         return [r for r in found if self.target in self.cells(r, like_label=False)][:OWN_LABELS]
 
+    def latest_labels(self) -> list[int]:
+        """Rows of the seed's table, older than it, whose target cell may be seen, oldest first."""
+        table = self.columns[self.target].table
+        if self.seed.time in (NO_TIME, NEVER) or self.columns[self.target].sem_type is SemType.TEXT:
+            return []
+        older = [r for r, row in enumerate(self.rows) if row.table == table and NO_TIME < row.time < self.seed.time]
+        known = [r for r in older if self.task is None or self.is_label_known(self.rows[r])]
+        return [r for r in self.by_time(known) if self.target in self.cells(r, like_label=False)]
+
     def recent_rows(self) -> list[tuple[int, int]]:
         """(row, depth), most recent first; the children of the seed itself are one hop away."""
         sources = [self.children(p) for p in self.seed.parents] + [self.children(self.seed_row)]
@@ -228,6 +237,11 @@ class Reference:
         is_text = self.columns[column].sem_type is SemType.TEXT
         texts = [self.rows[r].cells[column] if is_text else -1 for r in own]
         assert contexts.own_text[b].tolist() == self.padded(texts, -1)
+
+        latest = self.latest_labels()
+        values = [sum(self.value(r, column) for r in latest[-w:]) / (len(latest[-w:]) + 1) for w in LATEST_WINDOWS]
+        np.testing.assert_allclose(contexts.latest_mean[b], values, rtol=1e-5, atol=1e-6)
+        assert contexts.latest_count[b] == min(len(latest), LATEST_WINDOWS[-1])
 
     @staticmethod
     def padded(items: list, filler: float) -> list:
