@@ -38,6 +38,8 @@ class ContextExplanation:
         visible_labels, visible_children: rows that time and protocol allow: closed labels of the seed's entity, and
             database rows that point to the entity (in a task with a label table) or to the seed itself.
         shown_labels, shown_children: how many of them the context holds.
+        own_labels, latest_labels: how many past labels of the entity, and of any entity, enter the means that go with
+            the target (`rfm.model.history`).
     """
 
     database: str
@@ -52,6 +54,8 @@ class ContextExplanation:
     shown_labels: int
     visible_children: int
     shown_children: int
+    own_labels: int
+    latest_labels: int
 
     @property
     def facts(self) -> dict[str, str]:
@@ -65,6 +69,7 @@ class ContextExplanation:
             "rows": str(len(self.rows)),
             "own labels shown": f"{self.shown_labels} of {self.visible_labels} visible",
             "children shown": f"{self.shown_children} of {self.visible_children} visible",
+            "means of past labels": f"over up to {self.own_labels} own ones and {self.latest_labels} of any entity",
         }
 
     def __str__(self) -> str:
@@ -131,6 +136,8 @@ def explain_context(
         shown_labels=int(np.isin(labels, shown).sum()),
         visible_children=len(children),
         shown_children=int(np.isin(children, shown).sum()),
+        own_labels=int(contexts.own_count[0]),
+        latest_labels=int(contexts.latest_count[0]),
     )
 
 

@@ -46,9 +46,14 @@ def test_a_large_budget_shows_all_that_is_visible(random_toy, draw_seeds) -> Non
             in_context = {r.row + database.store.tables[r.table].first_row for r in found.rows}
             labels, children = sampler.visible_labels(row), sampler.visible_children(row)
             assert found.visible_labels == len(labels) and found.visible_children == len(children)
-            # only rows that have nothing to show are missing
             removed = database.tasks["alpha"].remove_columns
             names = [(c.table, c.name) for c in database.store.columns]
+            target = sampler.task.target_column
+            known = [
+                r for r in labels if r != row and target in database.rows[r].cells and names[target] not in removed
+            ]
+            assert found.own_labels == len(known) <= found.latest_labels + len(known)
+            # only rows that have nothing to show are missing
             for r in {*labels.tolist(), *children.tolist()} - in_context:
                 assert all(names[c] in removed for c in database.rows[r].cells)
             entity = database.rows[row].parents
