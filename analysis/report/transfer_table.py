@@ -65,6 +65,8 @@ def transfer_verdict(transfer: pd.DataFrame | None) -> list[dict[str, Any]]:
     found = []
     for model in [name for name in ordered_models(transfer["model"].unique().tolist()) if name not in BASELINES]:
         lift = table[f"lift:{model}"].dropna() if f"lift:{model}" in table else pd.Series(dtype=float)
+        if lift.empty:  # published scores, under a protocol of which there is no label history
+            continue
         verdict = {"model": model, "wins": int((lift > 0).sum()), "of": len(lift), "split": split}
         ends = intervals.reindex([(*key, model) for key in lift.index])[["lift_lower", "lift_upper"]].to_numpy()
         words = [lift_verdict(value, *pair) for value, pair in zip(lift, ends, strict=True)]
