@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from rfm.batch import Batch, make_batch
 from rfm.contexts import OWN_LABELS
 from rfm.datamodule import PretrainBatches
-from rfm.model import ModelConfig, RelationalTransformer
+from rfm.model import ModelConfig, RelationalTransformer, sequence_losses
 from rfm.model.history import WINDOWS, summarise_labels
 from rfm.objective import Objective
 from rfm.random_keys import item_keys
@@ -23,7 +23,7 @@ from rfm.sampler import ContextSampler
 @given(labels=st.lists(st.floats(-9, 9, width=32), max_size=OWN_LABELS))
 def test_summary_by_its_definition(two_stores, labels: list[float]) -> None:
     batch = replace(
-        spend_batch(two_stores),
+        task_batch(two_stores, "user-spend"),
         own_value=torch.tensor([labels + [0.0] * (OWN_LABELS - len(labels))]),
         own_count=torch.tensor([len(labels)]),
         latest_mean=torch.tensor([[1.0, 2.0, 3.0, 4.0]]),
@@ -40,17 +40,17 @@ def make_model(d_text: int, label_history: bool) -> RelationalTransformer:
     return RelationalTransformer(ModelConfig(2, 16, 2, 24, d_text, label_history)).eval()
 
 
-def spend_batch(two_stores) -> Batch:
+def task_batch(two_stores, task: str) -> Batch:
     (store, _), texts = two_stores
-    rows = store.task_rows("user-spend", "val")
-    sampler = ContextSampler(store, ctx_len=40, task="user-spend", split="val", protocol="temporal")
-    return make_batch(sampler.sample(rows, store.tasks["user-spend"].target_column, item_keys(0, rows)), texts)
+    rows = store.task_rows(task, "val")
+    sampler = ContextSampler(store, ctx_len=40, task=task, split="val", protocol="temporal", policy="mixed")
+    return make_batch(sampler.sample(rows, store.tasks[task].target_column, item_keys(0, rows)), texts)
 
 
 def test_own_labels_are_past_targets_of_the_entity(two_stores) -> None:
     """Against the label table itself: every label whose window has closed, latest first."""
     (store, _), _ = two_stores
-    batch, task = spend_batch(two_stores), store.tasks["user-spend"]
+    batch, task = task_batch(two_stores, "user-spend"), store.tasks["user-spend"]
     mean, std = store.columns[task.target_column].stats["train"]
     past = store.task_rows("user-spend", "train")
     labels = zip(past.tolist(), store.task_targets("user-spend", "train").tolist(), strict=True)
@@ -64,7 +64,7 @@ def test_own_labels_are_past_targets_of_the_entity(two_stores) -> None:
 
 
 def test_model_reads_own_labels_only_when_asked_to(two_stores) -> None:
-    batch = spend_batch(two_stores)
+    batch = task_batch(two_stores, "user-spend")
     other = replace(batch, own_value=batch.own_value + (batch.own_value != 0))
     for label_history in (False, True):
         model = make_model(two_stores[1].d_text, label_history)
@@ -80,3 +80,31 @@ def test_hidden_cells_are_not_among_own_labels(two_stores) -> None:
     assert int(batch.is_masked.sum()) > 2 * len(batch.is_masked) and int(batch.own_count.max()) > 1
     of_target_column = batch.column_idx == batch.column_idx[:, :1]
     assert torch.equal(batch.is_masked & of_target_column, batch.is_target)
+
+
+def raise_labels(batch: Batch, by: float) -> Batch:
+    """The same task a constant higher: every value of the target's column, and what is told of past labels."""
+    is_own = torch.arange(OWN_LABELS) < batch.own_count[:, None]
+    return replace(
+        batch,
+        value=batch.value + by * (batch.column_idx == batch.column_idx[:, :1]),
+        own_value=batch.own_value + by * is_own,
+        latest_mean=batch.latest_mean + by,
+    )
+
+
+def test_numbers_are_predicted_from_the_mean_of_the_latest_labels(two_stores) -> None:
+    batch = task_batch(two_stores, "user-spend")
+    higher = raise_labels(batch, 0.75)
+    model = make_model(two_stores[1].d_text, label_history=True)
+    with torch.no_grad():
+        assert torch.allclose(model(batch), model(higher), atol=1e-4)
+        assert torch.allclose(sequence_losses(model, batch), sequence_losses(model, higher), atol=1e-4)
+        assert torch.allclose(model.target_centre(higher), batch.latest_mean[:, -1] + 0.75)
+        assert not make_model(two_stores[1].d_text, label_history=False).target_centre(batch).any()
+
+
+def test_booleans_have_no_centre(two_stores) -> None:
+    batch = task_batch(two_stores, "user-active")
+    assert batch.latest_mean[:, -1].any()
+    assert not make_model(two_stores[1].d_text, label_history=True).target_centre(batch).any()
