@@ -94,8 +94,7 @@ def _answers(model: RelationalTransformer, contexts: Contexts, texts: TextTable)
     """What the model says about each target, the first cell: standardised value or logit, float64 (B,)."""
     batch = make_batch(contexts, texts).to(_device(model))
     head = SemType(int(contexts.sem_type[0, 0])).name.lower()
-    answer = model.decode(model(batch)[:, 0])[head].squeeze(-1).float() + model.target_centre(batch)
-    return answer.double().cpu().numpy()
+    return model.decode(model(batch)[:, 0])[head].squeeze(-1).double().cpu().numpy()
 
 
 def validation_loss(

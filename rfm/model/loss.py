@@ -24,7 +24,6 @@ def sequence_losses(model: RelationalTransformer, batch: Batch) -> Tensor:
     predictions = model.decode(hidden[sequence, cell])
     scalar = {name: yhat.float().squeeze(-1) for name, yhat in predictions.items() if name != "text"}  # (M,)
     value, sem_type = batch.value[sequence, cell].float(), batch.sem_type[sequence, cell]
-    value = value - model.target_centre(batch)[sequence] * batch.is_target[sequence, cell]
     yhat = torch.where(sem_type == TYPES.index("datetime"), scalar["datetime"], scalar["number"])
     loss = torch.where(
         sem_type == BOOLEAN,

@@ -15,7 +15,7 @@ from rfm.model.attention import MaskedAttention
 from rfm.model.backends import ATTENTIONS, Attention, BackendName, check_backend, choose_backend, make_attentions
 from rfm.model.config import ModelConfig
 from rfm.model.embedding import TYPES, embed_cells
-from rfm.model.history import SUMMARY_SIZE, centre_labels, label_centre, summarise_labels
+from rfm.model.history import SUMMARY_SIZE, summarise_labels
 from rfm.model.norm import RMSNorm, rms_normalise
 
 
@@ -81,8 +81,6 @@ class RelationalTransformer(nn.Module):
                 f"the model reads text embeddings of width {self.config.d_text}, the batch holds width "
                 f"{batch.text_embeddings.shape[-1]}; build the stores with the text model of the model's training"
             )
-        if self.history is not None:
-            batch = centre_labels(batch)
         x = embed_cells(batch, self.enc_dict, self.norm_dict, self.mask_embs)
         if self.history is not None:
             x = x + batch.is_target[..., None] * self.history(summarise_labels(batch))[:, None]
@@ -96,11 +94,6 @@ class RelationalTransformer(nn.Module):
         dtype = _compute_dtype(x)
         backend = choose_backend(self.attention, x.device, self.config.d_model // self.config.num_heads, dtype)
         return make_attentions(batch, backend, dtype)
-
-    def target_centre(self, batch: Batch) -> Tensor:
-        """What a predicted number of each target cell is measured from, float32 (B,); 0 without label history."""
-        centre = label_centre(batch)
-        return centre if self.config.label_history else torch.zeros_like(centre)
 
     def decode(self, hidden: Tensor) -> dict[str, Tensor]:
         """Predictions of every type at the given positions: (..., D) -> type -> (..., 1), or (..., d_text) for text.

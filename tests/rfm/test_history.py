@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from rfm.batch import Batch, make_batch
 from rfm.contexts import OWN_LABELS
 from rfm.datamodule import PretrainBatches
-from rfm.model import ModelConfig, RelationalTransformer, sequence_losses
+from rfm.model import ModelConfig, RelationalTransformer
 from rfm.model.history import WINDOWS, summarise_labels
 from rfm.objective import Objective
 from rfm.random_keys import item_keys
@@ -80,31 +80,3 @@ def test_hidden_cells_are_not_among_own_labels(two_stores) -> None:
     assert int(batch.is_masked.sum()) > 2 * len(batch.is_masked) and int(batch.own_count.max()) > 1
     of_target_column = batch.column_idx == batch.column_idx[:, :1]
     assert torch.equal(batch.is_masked & of_target_column, batch.is_target)
-
-
-def raise_labels(batch: Batch, by: float) -> Batch:
-    """The same task a constant higher: every value of the target's column, and what is told of past labels."""
-    is_own = torch.arange(OWN_LABELS) < batch.own_count[:, None]
-    return replace(
-        batch,
-        value=batch.value + by * (batch.column_idx == batch.column_idx[:, :1]),
-        own_value=batch.own_value + by * is_own,
-        latest_mean=batch.latest_mean + by,
-    )
-
-
-def test_numbers_are_predicted_from_the_mean_of_the_latest_labels(two_stores) -> None:
-    batch = task_batch(two_stores, "user-spend")
-    higher = raise_labels(batch, 0.75)
-    model = make_model(two_stores[1].d_text, label_history=True)
-    with torch.no_grad():
-        assert torch.allclose(model(batch), model(higher), atol=1e-4)
-        assert torch.allclose(sequence_losses(model, batch), sequence_losses(model, higher), atol=1e-4)
-        assert torch.allclose(model.target_centre(higher), batch.latest_mean[:, -1] + 0.75)
-        assert not make_model(two_stores[1].d_text, label_history=False).target_centre(batch).any()
-
-
-def test_booleans_have_no_centre(two_stores) -> None:
-    batch = task_batch(two_stores, "user-active")
-    assert batch.latest_mean[:, -1].any()
-    assert not make_model(two_stores[1].d_text, label_history=True).target_centre(batch).any()
