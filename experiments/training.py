@@ -11,7 +11,8 @@ and train.num_nodes, the machines:
         -m experiments.pretrain ... train.devices=8 train.num_nodes=2                         # on each machine R
     srun --nodes=2 --ntasks-per-node=8 python -m experiments.pretrain ... train.devices=8 train.num_nodes=2  # SLURM
 
-run.dir lies on a file system that all machines see. Called again, the same command continues.
+run.dir lies on a file system that all machines see. Called again, the same command continues. So do
+experiments.continue_pretraining and finetune; a grid trains each cell in one process, the cells side by side.
 """
 
 from __future__ import annotations
