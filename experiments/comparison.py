@@ -26,8 +26,9 @@ from experiments.datasets import choose_tasks, dataset_folder, open_datasets
 from experiments.errors import ExperimentError, user_errors
 from experiments.intervals import bootstrap_scores, lift_signs, percentiles
 from experiments.provenance import RunRecord
-from experiments.runtime import keep_memory, quiet_libraries, set_threads
+from experiments.runtime import keep_memory, quiet_libraries, set_threads, several_processes
 from experiments.task_models import MODELS, TRAINED, TRAINED_ON_LABELS, Entry, Predictions, TaskModels
+from experiments.training import unusable_precision
 from plurel.files import replacing
 from rfm.metrics import score
 from rfm.store import Store
@@ -39,7 +40,7 @@ FIRST_METRICS = ("auroc", "r2", "accuracy")
 
 def check_config(cfg: DictConfig) -> None:
     """Raises ExperimentError that names every key with a wrong value."""
-    complaints = []
+    complaints = several_processes(cfg.train) + unusable_precision(cfg.train)
     unknown = [name for name in cfg.models if name not in MODELS]
     if unknown or REFERENCE.model not in cfg.models:
         wrong = f"{unknown[0]!r} is unknown" if unknown else f"{REFERENCE.model} must be among them"

@@ -15,7 +15,7 @@ from experiments.datasets import load_model, open_datasets
 from experiments.errors import ExperimentError, user_errors
 from experiments.pretrain import make_schedule, pretrain, pretrain_batches
 from experiments.provenance import RunRecord
-from experiments.runtime import keep_memory, quiet_libraries, set_threads
+from experiments.runtime import keep_memory, process_rank, quiet_libraries, set_threads
 from experiments.training import RunLogs
 from rfm.checkpoint import save_checkpoint
 from rfm.model import ModelConfig, RelationalTransformer
@@ -82,8 +82,9 @@ def main(cfg: DictConfig) -> None:
         with record.stage("pretraining"):
             model = continue_pretraining(start, chosen, texts, cfg.continued, cfg.train, **how)
         logs.finish()
-        save_checkpoint(model, run_dir / "checkpoint")
-        print(run_dir / "checkpoint")
+        if process_rank() == 0:
+            save_checkpoint(model, run_dir / "checkpoint")
+            print(run_dir / "checkpoint")
 
 
 if __name__ == "__main__":

@@ -6,6 +6,8 @@ import difflib
 from collections.abc import Sequence
 from pathlib import Path
 
+from filelock import FileLock
+
 from experiments.errors import ExperimentError
 from experiments.nycflights import build_nycflights
 from rfm.checkpoint import load_checkpoint
@@ -24,7 +26,9 @@ def dataset_folder(name: str, store_dir: Path) -> Path:
 
 def open_datasets(names: Sequence[str], store_dir: Path, text_model: str) -> tuple[list[Store], TextTable]:
     """The stores of databases, in order, with one text table; what is built already is kept."""
-    return build_stores([dataset_folder(name, store_dir) for name in names], store_dir, text_model=text_model)
+    store_dir.mkdir(parents=True, exist_ok=True)
+    with FileLock(store_dir / ".lock"):  # of several processes one builds, the others find all there
+        return build_stores([dataset_folder(name, store_dir) for name in names], store_dir, text_model=text_model)
 
 
 def open_dataset(name: str, store_dir: Path, text_model: str) -> tuple[Store, TextTable]:

@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 from experiments.contexts import TaskContexts
 from experiments.datasets import choose_tasks, load_model, open_dataset
 from experiments.errors import ExperimentError, user_errors
-from experiments.runtime import keep_memory, quiet_libraries, set_threads
+from experiments.runtime import keep_memory, process_rank, quiet_libraries, set_threads
 from experiments.training import RunLogs, train
 from rfm.checkpoint import save_checkpoint
 from rfm.datamodule import StepDataModule, TaskBatches
@@ -102,6 +102,8 @@ def main(cfg: DictConfig) -> None:
             logs=logs,
         )
         logs.finish()
+        if process_rank() > 0:
+            return
         save_checkpoint(model, run_dir / "checkpoint")
         train_std = float(np.nanstd(store.task_targets(task, "train"), ddof=1))
         for split in ("val", "test"):

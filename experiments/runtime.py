@@ -9,6 +9,7 @@ import sys
 import warnings
 
 import torch
+from omegaconf import DictConfig, ListConfig
 
 
 def set_threads(threads: int | None) -> int:
@@ -25,6 +26,24 @@ def process_rank() -> int:
         if name in os.environ:
             return int(os.environ[name])
     return 0
+
+
+def several_processes(train: DictConfig) -> list[str]:
+    """A complaint if this run is, or would start, more than one process; for commands that do more than train.
+
+    Args:
+        train: the `train` group.
+    """
+    devices, number = train.devices, int(os.environ.get("WORLD_SIZE", 1))
+    one_device = devices == 1 or (isinstance(devices, ListConfig) and len(devices) == 1)
+    if one_device and train.num_nodes == 1 and number == 1 and process_rank() == 0:
+        return []
+    return [
+        f"train.devices={devices}, train.num_nodes={train.num_nodes}, process {process_rank()} of {number}: this "
+        "command trains each model in one process on one device; the cells of a grid run side by side as jobs "
+        "(--multirun job.seed=0,1 hydra/launcher=joblib), and experiments.pretrain, continue_pretraining and finetune "
+        "train one model on several devices"
+    ]
 
 
 def keep_memory() -> None:

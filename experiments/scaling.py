@@ -24,8 +24,8 @@ from experiments.generate import generate, prior_from
 from experiments.grid import Grid
 from experiments.provenance import RunRecord
 from experiments.report import make_report
-from experiments.runtime import keep_memory, quiet_libraries, set_threads
-from experiments.training import RunLogs
+from experiments.runtime import keep_memory, quiet_libraries, set_threads, several_processes
+from experiments.training import RunLogs, unusable_precision
 from experiments.transfer import print_table, transfer_table
 from experiments.transfer_grid import print_lifts, score_cells
 from rfm.checkpoint import load_checkpoint, save_checkpoint
@@ -42,7 +42,7 @@ def check_config(cfg: DictConfig) -> None:
     Raises:
         ExperimentError: with all complaints in one line.
     """
-    complaints = []
+    complaints = several_processes(cfg.train) + unusable_precision(cfg.train)
     for key, values in (("corpus.num_databases", cfg.corpus.num_databases), ("grid.tokens", cfg.grid.tokens)):
         if not values or min(values) < 1 or len(set(values)) != len(values):
             complaints.append(f"{key} must be distinct positive numbers, got {list(values)}")

@@ -11,7 +11,8 @@ and train.num_nodes, the machines:
         -m experiments.pretrain ... train.devices=8 train.num_nodes=2                         # on each machine R
     srun --nodes=2 --ntasks-per-node=8 python -m experiments.pretrain ... train.devices=8 train.num_nodes=2  # SLURM
 
-run.dir lies on a file system that all machines see. Called again, the same command continues.
+run.dir lies on a file system that all machines see. Called again, the same command continues. So do
+experiments.continue_pretraining and finetune; a grid trains each cell in one process, the cells side by side.
 """
 
 from __future__ import annotations
@@ -23,12 +24,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import lightning as L
 import torch
 import wandb
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 from tqdm.auto import tqdm
 
@@ -168,6 +171,20 @@ class RunLogs:
             self.wandb_run.finish()
 
 
+PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
+"""Weights are always float32, so that small steps count; `mixed` multiplies matrices in 16 bits."""
+
+
+def unusable_precision(cfg: DictConfig) -> list[str]:
+    """A complaint if train.precision is none of PRECISIONS, or float16 without a GPU; `cfg` is the `train` group."""
+    if cfg.precision not in PRECISIONS:
+        return [f"train.precision must be one of {', '.join(PRECISIONS)}, got {cfg.precision!r}"]
+    has_gpu = cfg.accelerator != "cpu" and torch.accelerator.is_available()
+    if cfg.precision == "16-mixed" and not has_gpu:
+        return ["train.precision=16-mixed needs a GPU; bf16-mixed and 32-true also train on a CPU"]
+    return []
+
+
 def train(
     module: L.LightningModule,
     data: L.LightningDataModule,
@@ -193,24 +210,21 @@ def train(
         callbacks: of the caller's, such as a live curve.
 
     Raises:
-        ExperimentError: if memory ran out, or loss or gradient is not finite and train.nonfinite is "stop" (the batch's
-            ids are in `directory`/diverged.json).
+        ExperimentError: if precision or devices cannot be had, memory ran out, or loss or gradient is not finite and
+            train.nonfinite is "stop" (the batch's ids are in `directory`/diverged.json).
     """
     resume = newest_checkpoint(directory, max_steps) or start
     first_step = 0 if resume is None else checkpoint_step(resume)
     if first_step == max_steps:
         module.load_state_dict(torch.load(resume, map_location="cpu", weights_only=True)["state_dict"])
         return
+    if complaints := unusable_precision(cfg):
+        raise ExperimentError(complaints[0])
     if torch.cuda.is_available():
         torch.set_float32_matmul_precision("high")  # TF32, also for what mixed precision leaves in float32
-    trainer = L.Trainer(
+    trainer = _make_trainer(
+        cfg,
         max_steps=max_steps,
-        accelerator=cfg.accelerator,
-        devices=cfg.devices,
-        num_nodes=cfg.num_nodes,
-        precision=cfg.precision,
-        gradient_clip_val=cfg.gradient_clip,
-        accumulate_grad_batches=cfg.accumulate,
         logger=logs.loggers(name, first_step) if logs else False,
         log_every_n_steps=min(10, max(1, (max_steps - first_step) // 10)),
         callbacks=[
@@ -219,16 +233,37 @@ def train(
             SkippedSteps(_of_process(directory / "skipped.jsonl")),
             *callbacks,
         ],
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
     )
     directory.mkdir(parents=True, exist_ok=True)
     with _explained(cfg, directory):
         trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
     if trainer.global_step < max_steps:
         raise KeyboardInterrupt  # Lightning ends quietly when interrupted
+
+
+def _make_trainer(cfg: DictConfig, **how: Any) -> L.Trainer:
+    """Lightning's trainer without its own checkpoints, bar and summary.
+
+    Raises:
+        ExperimentError: if this machine lacks the accelerator or the devices.
+    """
+    try:
+        return L.Trainer(
+            accelerator=cfg.accelerator,
+            devices=cfg.devices,
+            num_nodes=cfg.num_nodes,
+            precision=cfg.precision,
+            gradient_clip_val=cfg.gradient_clip,
+            accumulate_grad_batches=cfg.accumulate,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            **how,
+        )
+    except (MisconfigurationException, TypeError, ValueError) as error:
+        given = ", ".join(f"train.{key}={cfg[key]}" for key in ("accelerator", "devices", "num_nodes"))
+        raise ExperimentError(f"{given}: {error}") from error
 
 
 def _of_process(path: Path) -> Path:

@@ -14,11 +14,11 @@ from omegaconf import DictConfig
 from experiments.baselines.trivial import baseline_predictions
 from experiments.contexts import TaskContexts
 from experiments.datasets import choose_tasks, load_model, open_dataset
-from experiments.errors import user_errors
+from experiments.errors import ExperimentError, user_errors
 from experiments.finetune import finetune
 from experiments.intervals import bootstrap_intervals
 from experiments.predictions import save_predictions
-from experiments.runtime import keep_memory, set_threads
+from experiments.runtime import keep_memory, set_threads, several_processes
 from rfm.metrics import score, task_metrics
 from rfm.model import RelationalTransformer
 from rfm.predict import predict_task
@@ -103,6 +103,8 @@ def print_table(table: pd.DataFrame) -> None:
 @hydra.main(version_base="1.3", config_path="../conf", config_name="transfer")
 def main(cfg: DictConfig) -> None:
     with user_errors():
+        if complaints := several_processes(cfg.train):
+            raise ExperimentError(complaints[0])
         set_threads(cfg.threads)
         keep_memory()
         model = load_model(cfg.checkpoint)

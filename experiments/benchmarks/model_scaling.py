@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import torch
@@ -40,14 +42,24 @@ def measure(sizes: ModelConfig, batch: Batch, backend: BackendName, seconds: flo
     return {name: round(1e6 / tokens_per_second, 1) for name, tokens_per_second in found.items()}
 
 
+def _draw(source: PretrainBatches, steps: Iterator[int]) -> Batch:
+    return source.batch(next(steps), 0, 1)
+
+
 def run(stores: Sequence[Store], texts: TextTable, seconds: float) -> None:
-    """Prints one record per backend and size: context lengths at the nano size, the others at context 256."""
+    """Prints one record per backend and size: context lengths at the nano size, the others at context 256.
+
+    `batch_us` is what it costs to draw the contexts and join them into tensors.
+    """
     sizes = [(NANO, ctx) for ctx in CONTEXTS]
     sizes += [(of_width(width), 256) for width in WIDTHS[1:]]
     sizes += [(replace(NANO, num_blocks=depth), 256) for depth in DEPTHS if depth != NANO.num_blocks]
     for size, ctx in sizes:
-        batch = PretrainBatches(stores, texts, ctx_len=ctx, batch_size=TOKENS // ctx, seed=0).batch(0, 0, 1)
+        source = PretrainBatches(stores, texts, ctx_len=ctx, batch_size=TOKENS // ctx, seed=0)
+        batch, steps = source.batch(0, 0, 1), itertools.count(1)
+        drawn = rate(functools.partial(_draw, source, steps), batch.num_tokens, seconds, time.process_time)
         common = {"what": "scaling", "ctx": ctx, "width": size.d_model, "depth": size.num_blocks}
+        common |= {"batch_us": round(1e6 / drawn["tokens_per_second"], 2)}
         for backend in ("segment", "sdpa"):
             record = common | {"cells": batch.num_tokens, "backend": backend}
             print(json.dumps(record | measure(size, batch, backend, seconds)), flush=True)

@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -16,15 +16,17 @@ import pandas as pd
 import pytest
 import torch
 from lightning.fabric.plugins.environments.lightning import find_free_network_port
+from lightning.pytorch.plugins.precision import MixedPrecision
 from omegaconf import OmegaConf
 
+from experiments import training
 from experiments.errors import ExperimentError
 from experiments.training import RunLogs, newest_checkpoint, train
 from rfm.batch import Batch
 from rfm.contexts import LATEST_WINDOWS, OWN_LABELS
 from rfm.datamodule import StepDataModule
-from rfm.model import ModelConfig
-from rfm.module import OptimConfig, PretrainModule
+from rfm.model import ModelConfig, RelationalTransformer
+from rfm.module import OptimConfig, PretrainModule, new_model
 from rfm.schedule import ScheduleConfig
 
 TRAIN = Path(__file__).resolve().parents[2] / "conf" / "train" / "default.yaml"
@@ -88,11 +90,12 @@ def run(
     callbacks: Sequence[L.Callback] = (),
     logs: RunLogs | None = None,
     name: str = "",
+    model: ModelConfig | RelationalTransformer = SIZES,
     **changes,
 ) -> PretrainModule:
     cfg = OmegaConf.merge(OmegaConf.load(TRAIN), {"accelerator": "cpu"}, changes)
     optim = OptimConfig(lr=LR, nonfinite=cfg.nonfinite)
-    module = PretrainModule(SIZES, optim, ScheduleConfig("wsd", max_steps), seed=1)
+    module = PretrainModule(model, optim, ScheduleConfig("wsd", max_steps), seed=1)
     how = {"directory": directory, "callbacks": callbacks, "logs": logs, "name": name}
     train(module, StepDataModule(source), cfg, max_steps=max_steps, **how)
     return module
@@ -191,6 +194,68 @@ def test_weights_and_biases_hold_the_configuration(tmp_path: Path, mode: str, ru
     logs.finish()
     assert len(list(tmp_path.glob("wandb/offline-run-*"))) == runs
     assert (tmp_path / "logs" / "a" / "from-0" / "metrics.csv").is_file()
+
+
+@pytest.mark.parametrize(
+    ("precision", "complaint"),
+    [
+        ("16-mixed", "16-mixed needs a GPU; bf16-mixed and 32-true"),
+        ("bf16-true", "one of 32-true, bf16-mixed, 16-mixed"),
+    ],
+)
+def test_a_precision_that_cannot_be_had_is_refused(tmp_path: Path, precision: str, complaint: str) -> None:
+    with pytest.raises(ExperimentError, match=rf"train\.precision.*{complaint}"):
+        run(tmp_path, Source(), precision=precision)
+
+
+def test_devices_that_are_not_there_are_named(tmp_path: Path) -> None:
+    with pytest.raises(ExperimentError, match=r"train\.accelerator=cpu, train\.devices=\[2\].*int > 0"):
+        run(tmp_path, Source(), devices=[2])
+
+
+@pytest.fixture
+def half(monkeypatch: pytest.MonkeyPatch) -> Callable[..., PretrainModule]:
+    """Runs in float16 on the CPU, which Lightning leaves to GPUs: its own plugin, with torch's scaler for CPUs."""
+    real = L.Trainer
+
+    def half_run(directory: Path, source: Source, scale: float, **how) -> PretrainModule:
+        def trainer(precision: str, **options) -> L.Trainer:
+            scaler = torch.amp.GradScaler("cpu", init_scale=scale, growth_interval=2)
+            return real(plugins=[MixedPrecision(precision, "cpu", scaler)], **options)
+
+        monkeypatch.setattr(L, "Trainer", trainer)
+        monkeypatch.setattr(training, "unusable_precision", lambda cfg: [])
+        model = RelationalTransformer(SIZES, attention="sdpa")
+        model.load_state_dict(new_model(SIZES, 1).state_dict())
+        return run(directory, source, model=model, precision="16-mixed", **how)
+
+    return half_run
+
+
+def test_a_resumed_training_goes_on_with_the_scale_of_its_gradients(tmp_path: Path, half) -> None:
+    whole = half(tmp_path / "whole", Source(), 1024.0)
+    with pytest.raises(ExperimentError):
+        half(tmp_path / "broken", Source(poisoned=4), 1024.0, checkpoint_every=3)
+    assert newest_checkpoint(tmp_path / "broken", 6).name == "step-3.ckpt"  # halfway to the next doubling
+    resumed = half(tmp_path / "broken", Source(), 1024.0)
+    for (name, a), (_, b) in zip(whole.state_dict().items(), resumed.state_dict().items(), strict=True):
+        assert torch.equal(a, b), name
+    scales = [torch.load(tmp_path / name / "step-6.ckpt", weights_only=True) for name in ("whole", "broken")]
+    assert scales[0]["MixedPrecision"] == scales[1]["MixedPrecision"]
+    assert scales[0]["MixedPrecision"]["scale"] == 8 * 1024.0
+
+
+def test_a_step_whose_scaled_gradient_overflows_is_left_out(tmp_path: Path, half) -> None:
+    """The scale is halved until it fits; such a step is no reason to stop."""
+    seen: list[torch.Tensor] = []
+
+    class Weights(L.Callback):
+        def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *_: object) -> None:
+            seen.append(module.model.norm_out.weight.clone())
+
+    half(tmp_path, Source(), 2.0**18, callbacks=[Weights()])
+    same = [torch.equal(a, b) for a, b in itertools.pairwise([torch.ones_like(seen[0]), *seen])]
+    assert same[0] and not all(same)
 
 
 class Shared(Source):
