@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from experiments.database_summary import DatabaseSummary, summarise
 from experiments.errors import user_errors
 from experiments.nycflights import build_nycflights
-from rfm.store import NO_TIME, Store, build_stores, reindex_database
+from rfm.store import NO_TIME, Store, reindex_database
 from rfm.store.source import open_source
 
 
@@ -73,8 +73,9 @@ def main(cfg: DictConfig) -> None:
         if cfg.reindex is not None:
             path = reindex_database(path, cfg.reindex)
             print(f"keys numbered anew: {path}\n")
-        (store,), texts = build_stores([path], store_dir, text_model=cfg.text_model)
-        print(format_summary(store, summarise(store, open_source(path), texts)))
+        source = open_source(path)
+        store = Store.build(path, store_dir / source.name, cfg.text_model)
+        print(format_summary(store, summarise(store, source, store.texts)))
 
 
 if __name__ == "__main__":

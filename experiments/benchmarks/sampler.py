@@ -31,7 +31,7 @@ from rfm.batch import make_batch
 from rfm.errors import RfmError
 from rfm.random_keys import item_keys
 from rfm.sampler import ContextSampler
-from rfm.store import build_stores
+from rfm.store import Store
 
 PEERS_HOME = Path(os.environ.get("PEERS_HOME", Path.home() / ".cache" / "plurel-peers"))
 PEER_SCRIPT = Path(__file__).resolve().parents[3] / "shared" / "peers" / "sampler.py"
@@ -57,7 +57,7 @@ def timed(work: Callable[[int], int], seconds: float, clock: Callable[[], float]
 
 def measure(args: argparse.Namespace, store_root: Path) -> list[dict]:
     """One record per context length, of our own sampler."""
-    (store,), texts = build_stores([args.db], store_root, text_model="hash", progress=False)
+    store = Store.build(args.db, store_root / "db", "hash", progress=False)
     rows = store.task_rows(store.task(args.task).name, args.split)
     records = []
     for ctx_len in args.ctx:
@@ -74,7 +74,7 @@ def measure(args: argparse.Namespace, store_root: Path) -> list[dict]:
             return draw(call).num_tokens
 
         def count_batch(call: int, draw=draw) -> int:
-            return make_batch(draw(call), texts).num_tokens
+            return make_batch(draw(call), store.texts).num_tokens
 
         facts = {"db": store.name, "task": args.task, "split": args.split, "ctx": ctx_len}
         facts |= {"protocol": args.protocol, "policy": args.policy, "batch": args.batch}

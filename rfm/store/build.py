@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import shutil
@@ -26,18 +27,26 @@ from rfm.store.labels import (
     timedelta_seconds,
 )
 from rfm.store.parts import TablePart, database_part, label_part
-from rfm.store.source import Source, count_rows, fingerprint, list_sources, open_source, read_parquet
+from rfm.store.source import (
+    Source,
+    count_rows,
+    fingerprint,
+    last_written,
+    list_sources,
+    open_source,
+    read_parquet,
+)
 from rfm.store.store import Store
-from rfm.store.text import TextTable
+from rfm.store.text import FOLDER, TextTable
 
 
 def build_stores(
     sources: Iterable[str | Path | Dataset], root: str | Path, text_model: str = "minilm", progress: bool = True
 ) -> tuple[list[Store], TextTable]:
-    """The stores of all sources under one root, in order, and their embedded texts; what is valid already is kept.
+    """The stores of many databases at root/<database name>, in order, and their embedded texts.
 
-    A source is a RelBench-3 folder, a corpus (a folder of such folders: all of them, by name), a Hub name, or what
-    `relbench.load_dataset` returns.
+    Each as `Store.build` makes one. A source is a RelBench-3 folder, a corpus (a folder of such folders: all of them,
+    by name), a Hub name, or what `relbench.load_dataset` returns.
 
     Raises:
         RfmError: a source or an existing text table is unfit, or two sources have one name.
@@ -54,17 +63,21 @@ def build_stores(
     return stores, texts
 
 
-def build_store(source: str | Path | Dataset | Source, root: str | Path, texts: TextTable) -> Store:
-    """The store of one database, at root/<database name>; `source` as in `build_stores`, but no corpus.
+def build_store(
+    source: str | Path | Dataset | Source, root: str | Path, texts: TextTable, name: str | None = None
+) -> Store:
+    """The store of one database, at root/name (default: the database's), whose strings join `texts`.
 
-    An existing store with the same fingerprint and text table is opened; any other is built anew. Its strings join
-    `texts` (and are embedded by `texts.embed`).
+    What `Store.build` and `build_stores` share: they also embed the strings, by `texts.embed`. An existing store with
+    the same fingerprint and text table is opened; any other is built anew.
 
     Raises:
-        RfmError: the source cannot be read or breaks the format's rules; the disk cannot be written.
+        RfmError: the source is a corpus, cannot be read or breaks the format's rules; the folder holds something else
+            than a store, or cannot be written.
     """
     source = source if isinstance(source, Source) else open_source(source)
-    path = Path(root) / source.name
+    path = Path(root) / (source.name if name is None else name)
+    _check_folder(path)
     key = fingerprint(source, texts.model)
     existing = _open_valid(path, key, texts)
     if existing is not None:
@@ -87,6 +100,7 @@ def build_store(source: str | Path | Dataset | Source, root: str | Path, texts: 
         tasks.append(_task_info(source, task, found, parts, infos, classes))
     meta = StoreMeta(
         name=source.name,
+        source=str(source.path.resolve()),
         fingerprint=key,
         text_table=texts.identity,
         num_texts=len(texts),
@@ -99,18 +113,35 @@ def build_store(source: str | Path | Dataset | Source, root: str | Path, texts: 
         arrays={name: (array.dtype.str, array.shape) for name, array in arrays.items()},
     )
     _write(path, meta, arrays)
-    return Store.open(path)
+    return Store.open(path, check_source=False)
 
 
 def _open_valid(path: Path, key: str, texts: TextTable) -> Store | None:
     if not (path / META_NAME).exists():
         return None
     try:
-        store = Store.open(path)
+        store = Store.open(path, check_source=False)
     except RfmError:
         return None  # another format version or damaged: built anew
     has_texts = store.text_table == texts.identity and store.num_texts <= len(texts)
-    return store if store.fingerprint == key and has_texts else None
+    if store.fingerprint != key or not has_texts:
+        return None
+    written = last_written(store.source)
+    if written > (path / META_NAME).stat().st_mtime_ns:  # but it says the same: `Store.open` need not warn
+        with contextlib.suppress(OSError):  # a store that others own
+            os.utime(path / META_NAME, ns=(written, written))
+    return store
+
+
+def _check_folder(path: Path) -> None:
+    """Refuses to put a store in the place of anything else: of its own source, say."""
+    if path.name in ("", "..", FOLDER):
+        raise RfmError(f"{path} cannot be a store's folder; name one")
+    if not path.exists():
+        return
+    others = [path] if not path.is_dir() else [p for p in path.iterdir() if p.suffix != ".npy" and p.name != META_NAME]
+    if others:
+        raise RfmError(f"{path} holds {others[0].name}, which is no part of a store; choose another folder")
 
 
 def _database_parts(source: Source, val_time: int) -> list[TablePart]:

@@ -40,7 +40,7 @@ import numpy as np
 
 from rfm.errors import RfmError
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 META_NAME = "store.json"
 LABEL_PREFIX = "task:"
 SPLITS = ("train", "val", "test")
@@ -134,7 +134,10 @@ class StoreMeta:
     """The content of store.json."""
 
     name: str
+    source: str
+    """Folder that the store was built from; it may be gone, or on another machine."""
     fingerprint: str
+    """Hash of all that shaped the store, see `source.fingerprint`."""
     text_table: str
     """Identity of the text table that cell_text and name_text point into."""
     val_time: int

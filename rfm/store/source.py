@@ -63,13 +63,17 @@ def open_source(source: str | Path | Dataset) -> Source:
     """Opens a folder, or that of a relbench dataset, or fetches a dataset of the RelBench Hub by its name.
 
     Raises:
-        RfmError: neither a folder nor reachable on the Hub; a manifest that is missing, damaged or does not fit.
+        RfmError: neither a folder nor reachable on the Hub; a corpus; a manifest that is missing, damaged or does not
+            fit.
     """
     if isinstance(source, Dataset) and not hasattr(source, "dataset_dir"):
         raise RfmError(f"{source!r} lies in no folder; write it as a RelBench-3 folder and give that")
     path = Path(getattr(source, "dataset_dir", source)).expanduser()
     if not path.is_dir():
         path = _fetch(str(source))
+    databases = list_sources(path)
+    if databases != [path]:
+        raise RfmError(f"{path} is a corpus of {len(databases)} databases; name one, or build all with build_stores")
     manifest = _load_manifest(DatasetManifest, path / "manifest.yaml")
     if not manifest.tables:
         raise RfmError(f"{path / 'manifest.yaml'} lists no tables")
@@ -99,6 +103,14 @@ def fingerprint(source: Source, text_model: str) -> str:
             content = hashlib.file_digest(file, "sha256").hexdigest()
         digest.update(f"{path.relative_to(source.path).as_posix()} {content}\n".encode())
     return digest.hexdigest()
+
+
+def last_written(folder: Path) -> int:
+    """When anything of a database was last written, added or removed, ns since 1970; 0 if it is not there."""
+    paths = [folder / "manifest.yaml"]
+    for part in (folder / "db", folder / "tasks"):
+        paths += [part, *part.rglob("*")]
+    return max((path.stat().st_mtime_ns for path in paths if path.exists()), default=0)
 
 
 def read_parquet(path: Path, what: str, columns: list[str] | None = None) -> pa.Table:

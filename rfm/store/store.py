@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+from relbench.base import Dataset
 
 from rfm.errors import RfmError
 from rfm.store.format import META_NAME, SPLITS, STATS, Column, SemType, StoreMeta, TaskInfo, array_names, unknown
+from rfm.store.source import last_written, open_source
+from rfm.store.text import TextTable
 
 
 class Store:
@@ -28,6 +33,7 @@ class Store:
     def __init__(self, path: Path, meta: StoreMeta, arrays: dict[str, np.ndarray]) -> None:
         self.path = path
         self.name = meta.name
+        self.source = Path(meta.source)
         self.fingerprint = meta.fingerprint
         self.text_table = meta.text_table
         self.num_texts = meta.num_texts
@@ -49,8 +55,36 @@ class Store:
         }
 
     @classmethod
-    def open(cls, path: Path | str) -> Store:
+    def build(
+        cls, source: str | Path | Dataset, path: Path | str, text_model: str = "minilm", progress: bool = True
+    ) -> Store:
+        """The store of one database, in the folder `path`, its texts embedded; what is there and valid is kept.
+
+        Texts lie beside it, in `<path>/../texts`: stores that lie side by side share them. `build_stores` builds many.
+
+        Args:
+            source: a RelBench-3 folder, a Hub name, or what `relbench.load_dataset` returns.
+            text_model: of the texts' embeddings, see `encoders.py`.
+            progress: shows a bar while texts are embedded.
+
+        Raises:
+            RfmError: the source is a corpus, cannot be read or breaks the format's rules; `path` holds something else
+                than a store; the texts there are of another model.
+        """
+        from rfm.store.build import build_store  # which imports this module
+
+        path, opened = Path(path), open_source(source)  # what is wrong there is told before a text model is loaded
+        texts = TextTable.open_or_create(path.parent, text_model)
+        store = build_store(opened, path.parent, texts, path.name)
+        texts.embed(progress)
+        return store
+
+    @classmethod
+    def open(cls, path: Path | str, check_source: bool = True) -> Store:
         """Maps the arrays of a store folder.
+
+        A store needs its source no more: that may have moved or gone. Where it is still there and was written to since,
+        a warning says so; `build` compares the contents, and builds again what has changed.
 
         Raises:
             RfmError: no store, another format version, a missing or damaged array, or one of a wrong type or size.
@@ -61,10 +95,21 @@ class Store:
         names = array_names(len(meta.tasks), autocomplete)
         if set(names) != set(meta.arrays):
             raise RfmError(f"{path / META_NAME}: arrays {sorted(set(names) ^ set(meta.arrays))} missing or unknown")
-        return cls(path, meta, {name: _map(path / f"{name}.npy", *meta.arrays[name]) for name in names})
+        store = cls(path, meta, {name: _map(path / f"{name}.npy", *meta.arrays[name]) for name in names})
+        if check_source and last_written(store.source) > (path / META_NAME).stat().st_mtime_ns:
+            warnings.warn(
+                f"{store.source} was written to after its store {path}; build it again, unless the old state is wanted",
+                stacklevel=2,
+            )
+        return store
 
     def __reduce__(self) -> tuple:
-        return Store.open, (self.path,)  # worker processes map the files instead of copying them
+        return Store.open, (self.path, False)  # worker processes map the files instead of copying them
+
+    @cached_property
+    def texts(self) -> TextTable:
+        """The text table beside the store, read when first asked for."""
+        return TextTable.open(self.path.parent)
 
     def __repr__(self) -> str:
         return (

@@ -159,12 +159,18 @@ def _read_meta(path: Path) -> dict:
 
 def _read_strings(path: Path) -> tuple[list[str], int]:
     """All complete lines, and where the last of them ends in bytes."""
-    content = path.read_bytes() if path.exists() else b""
-    end = content.rfind(b"\n") + 1
+    strings, end = [], 0
     try:
-        return [json.loads(line) for line in content[:end].splitlines()], end
+        with open(path, "rb") as file:
+            for line in file:
+                if line.endswith(b"\n"):
+                    strings.append(json.loads(line))
+                    end += len(line)
+    except FileNotFoundError:
+        return [], 0
     except ValueError as error:
         raise RfmError(f"{path}: damaged ({error}); delete the store folder") from None
+    return strings, end
 
 
 def _append_after(path: Path, end: int) -> BinaryIO:

@@ -120,7 +120,5 @@ def write_shop() -> Callable[[Path, int], Path]:
 
 @pytest.fixture(scope="session")
 def rel_f1_store(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
-    stores, _ = build_stores(
-        [shared / "data" / "rel-f1"], tmp_path_factory.mktemp("store"), text_model="hash", progress=False
-    )
-    return stores[0]
+    folder = shared / "data" / "rel-f1"
+    return Store.build(folder, tmp_path_factory.mktemp("stores") / "rel-f1", "hash", progress=False)

@@ -12,18 +12,13 @@ import yaml
 from experiments.data import format_summary
 from experiments.database_summary import DatabaseSummary, summarise
 from experiments.leaks import column_values, find_leaks
-from rfm.store import SemType, Store, TextTable, build_stores
+from rfm.store import SemType, Store
 from rfm.store.source import open_source
 
 
-def build(folder: Path, root: Path) -> tuple[Store, TextTable]:
-    (store,), texts = build_stores([folder], root, text_model="hash", progress=False)
-    return store, texts
-
-
 def summary_of(folder: Path, root: Path) -> tuple[Store, DatabaseSummary]:
-    store, texts = build(folder, root)
-    return store, summarise(store, open_source(folder), texts)
+    store = Store.build(folder, root / "store", "hash", progress=False)
+    return store, summarise(store, open_source(folder), store.texts)
 
 
 def write_shop(path: Path, orders: pd.DataFrame, tasks: dict[str, dict] | None = None) -> Path:
@@ -86,7 +81,7 @@ def test_labels_of_real_tasks_are_not_given_away(rel_f1_store: Store) -> None:
 
 
 def test_a_static_column_of_the_entity_can_leak(shop_with_leak: Path, tmp_path: Path) -> None:
-    store, _ = build(shop_with_leak, tmp_path / "root")
+    store, _ = summary_of(shop_with_leak, tmp_path / "root")
     assert [(leak.table, leak.column) for leak in find_leaks(store, "user-vip")] == [("users", "discount")]
 
 

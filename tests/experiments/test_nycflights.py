@@ -12,7 +12,7 @@ import relbench
 from experiments import nycflights
 from experiments.errors import ExperimentError
 from experiments.nycflights import SPLITS, build_nycflights
-from rfm.store import build_stores
+from rfm.store import Store
 
 
 @pytest.fixture(scope="module")
@@ -99,8 +99,8 @@ def test_relbench_agrees_and_the_store_takes_every_task(folder: Path, tmp_path: 
     stored = dataset.load_task("airport-delay").get_table("val", mask_input_cols=False).df
     made = dataset.load_task("airport-delay", regenerate=True).get_table("val", mask_input_cols=False).df
     pd.testing.assert_frame_equal(stored, made, check_dtype=False)
-    (store,), texts = build_stores([folder], tmp_path, "hash", progress=False)
-    assert not store.skipped_tasks and len(texts) < 4000
+    store = Store.build(folder, tmp_path / "flights", "hash", progress=False)
+    assert not store.skipped_tasks and len(store.texts) < 4000
     sizes = {task.name: task.split_sizes for task in store.tasks.values()}
     assert all(3000 < train < 30_000 and 500 < val < 6000 and 500 < test < 6000 for train, val, test in sizes.values())
 

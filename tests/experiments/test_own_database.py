@@ -13,7 +13,7 @@ from relbench.manifest import TableSpec, TaskManifest
 from experiments.errors import ExperimentError
 from experiments.own_database import read_sqlite, write_database
 from plurel import PlurelError
-from rfm.store import build_stores
+from rfm.store import Store
 
 SQL = """
 SELECT t.timestamp, CAST(c.customer AS BIGINT) AS customer, COUNT(o.customer) AS num_orders
@@ -60,7 +60,7 @@ def test_keys_follow_their_rows(tables: dict[str, pd.DataFrame], tmp_path: Path)
 
 def test_a_store_makes_the_labels(tables: dict[str, pd.DataFrame], tmp_path: Path) -> None:
     folder = write_database(tmp_path / "shop", tables, SPECS, tasks=[TASK], **SPLITS)
-    (store,), _ = build_stores([folder], tmp_path / "store", text_model="hash", progress=False)
+    store = Store.build(folder, tmp_path / "stores" / "shop", "hash", progress=False)
     assert store.tasks["orders-next-week"].split_sizes[2] > 0
     at = pd.to_datetime(tables["orders"]["at"])
     start = pd.Timestamp(SPLITS["val_timestamp"])

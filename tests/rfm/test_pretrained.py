@@ -29,9 +29,9 @@ def test_plurel_small_has_learnt_that_the_past_tells_the_future(tmp_path: Path, 
         labels = pd.read_parquet(path)
         labels["is_active"] = (labels.user_id * 7 % 12 < 6).astype(int)
         labels.to_parquet(path)
-    (store,), texts = rfm.build_stores([folder], tmp_path / "stores", progress=False)
+    store = rfm.Store.build(folder, tmp_path / "stores" / "shop", progress=False)
     model = rfm.load_pretrained("plurel-small")
-    probability = rfm.predict_task(model, store, texts, "user-active", "test", ctx_len=128, progress=False)
+    probability = rfm.predict_task(model, store, store.texts, "user-active", "test", ctx_len=128, progress=False)
     is_active = store.task_targets("user-active", "test") == 1
     assert 0 < is_active.sum() < len(is_active)
     assert roc_auc_score(is_active, probability) > 0.9

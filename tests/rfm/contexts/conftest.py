@@ -112,7 +112,7 @@ def make_database(
         names = (task.target[1], "time", task.timedelta_s, task.remove_columns, task.target[0], ids[task.target], sizes)
         kind = "autocomplete" if task.is_autocomplete else "external"
         task_infos.append(TaskInfo(task.name, kind, "regression", task.entity_table, "id", *names))
-    meta = StoreMeta("toy", "", "", VAL_TIME, TEST_TIME, tuple(tables), tuple(infos), tuple(task_infos), {}, {})
+    meta = StoreMeta("toy", "", "", "", VAL_TIME, TEST_TIME, tuple(tables), tuple(infos), tuple(task_infos), {}, {})
     store = Store(Path("toy"), meta, arrays)
     return ToyDatabase(columns, num_fkeys, rows, {task.name: task for task in tasks}, store)
 

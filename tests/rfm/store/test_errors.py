@@ -230,7 +230,7 @@ def break_keys(path: Path) -> None:
 
 
 STORE_DAMAGES = {
-    "version": (break_version, "store format 0, this code reads 2"),
+    "version": (break_version, "store format 0, this code reads 3"),
     "unknown key": (break_keys, "missing or unknown keys"),
     "json": (lambda p: (p / "store.json").write_text("{"), "store.json: unreadable or damaged"),
     "no json": (lambda p: (p / "store.json").unlink(), "is not a store"),
