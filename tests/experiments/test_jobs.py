@@ -27,7 +27,7 @@ def launcher(name: str) -> object:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["basic", launcher("joblib"), launcher("submitit_local")])
+@pytest.mark.parametrize("name", ["basic", launcher("joblib"), launcher("submitit_local"), launcher("ray")])
 def test_jobs_together_are_the_grid(tmp_path: Path, name: str) -> None:
     command = [sys.executable, "-m", "experiments.scaling", "--multirun", *TINY, f"run.dir={tmp_path / 'run'}"]
     command += [f"hydra/launcher={name}", "job.num_databases=1,2", f"hydra.sweep.dir={tmp_path}"]
