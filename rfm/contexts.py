@@ -7,7 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 OWN_LABELS = 32
-"""H, how many of the entity's own latest labels go with a context, whether or not their rows are in it."""
+"""H, how many of the entity's own latest labels go with a context, whether or not their rows are in it.
+
+numba's cache looks at `rfm._context_kernel` only: whoever changes this has to edit that file too.
+"""
 
 LATEST_WINDOWS = (8, 32, 128, 512)
 """W lengths: of so many latest labels of any entity the mean goes with a context."""

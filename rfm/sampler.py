@@ -1,6 +1,7 @@
 """Contexts of seed rows: which cells a model may look at to predict one hidden cell, under a named protocol.
 
-Section 6 of the paper's facts; `rfm._context_kernel` spells out the walk. Time t is the seed's, t' another row's.
+Section 6 of the paper's facts; `rfm._context_kernel` and `rfm._context_walk` spell out the walk. Time t is the seed's,
+t' another row's.
 
 | protocol | rows | label rows of the seed's task | statistics |
 |---|---|---|---|
@@ -24,11 +25,11 @@ from typing import Literal, get_args
 import numpy as np
 
 from rfm._context_arrays import Graph, Output, Rules, new_scratch
-from rfm._context_kernel import NO_TIME, fill_contexts
+from rfm._context_kernel import fill_contexts
 from rfm.contexts import Contexts
 from rfm.errors import RfmError
 from rfm.latest_labels import LatestLabels
-from rfm.store import NEVER, SemType, Store, TaskInfo
+from rfm.store import NEVER, NO_TIME, SemType, Store, TaskInfo
 
 Protocol = Literal["paper", "temporal", "relbench"]
 Policy = Literal["paper", "history", "mixed"]
