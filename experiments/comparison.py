@@ -27,6 +27,7 @@ from experiments.errors import ExperimentError, user_errors
 from experiments.intervals import bootstrap_scores, lift_signs, percentiles
 from experiments.provenance import RunRecord
 from experiments.runtime import keep_memory, quiet_libraries, set_threads, several_processes
+from experiments.tables import write_csv
 from experiments.task_models import MODELS, TRAINED, TRAINED_ON_LABELS, Entry, Predictions, TaskModels
 from experiments.training import unusable_precision
 from plurel.files import replacing
@@ -185,12 +186,6 @@ def print_summary(lifts: pd.DataFrame) -> None:
     print(wide.round(1).to_string())
     print("\nAgainst label history; clear: the 95 % interval of the lift, bootstrap over rows, leaves out zero")
     print(count_wins(lifts).round(2).to_string())
-
-
-def write_csv(table: pd.DataFrame, path: Path) -> None:
-    """Writes a table whole or not at all."""
-    with replacing(path) as temporary:
-        table.to_csv(temporary, index=False, float_format="%.6g")
 
 
 @hydra.main(version_base="1.3", config_path="../conf", config_name="comparison")

@@ -25,6 +25,7 @@ from experiments.grid import Grid
 from experiments.provenance import RunRecord
 from experiments.report import make_report
 from experiments.runtime import keep_memory, quiet_libraries, set_threads, several_processes
+from experiments.tables import write_csv
 from experiments.training import RunLogs, unusable_precision
 from experiments.transfer import print_table, transfer_table
 from experiments.transfer_grid import print_lifts, score_cells
@@ -227,7 +228,7 @@ def print_losses(results: pd.DataFrame, grid: Grid) -> None:
         print("\nFresh databases for every step: N is how many were seen")
         print(rows.groupby(["tokens", "num_databases"])["value"].mean().round(4).to_string())
     noise = loss_noise(results)
-    noise.to_csv(grid.run_dir / "noise.csv", index=False, float_format="%.6g")
+    write_csv(noise, grid.run_dir / "noise.csv")
     print(f"\n{noise_in_words(noise)}")
 
 

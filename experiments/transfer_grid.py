@@ -24,7 +24,7 @@ from experiments.contexts import TaskContexts
 from experiments.datasets import choose_tasks, open_datasets
 from experiments.grid import Grid
 from experiments.intervals import bootstrap_intervals, lift_signs
-from plurel.files import replacing
+from experiments.tables import write_csv
 from rfm.checkpoint import load_checkpoint
 from rfm.metrics import score
 from rfm.predict import predict_task
@@ -50,12 +50,12 @@ def score_cells(cfg: DictConfig, run_dir: Path, grid: Grid) -> pd.DataFrame:
             shown = predict_task(model, store, texts, task, "test", **how.options(), chosen=chosen, progress=False)
             both = {"label_history": labels[chosen], "zero-shot": shown}
             found += [row | facts for row in _scores(store, task, chosen, both)]
-        _write(pd.DataFrame(found), path)
+        write_csv(pd.DataFrame(found), path)
     for is_fresh in (True, False):
         paths = [_path(cfg, grid, cell) for cell in cells if cell.is_fresh is is_fresh]
         if paths:
             table = pd.concat(map(pd.read_csv, paths), ignore_index=True)
-            _write(table, paths[0].parents[1] / "transfer_grid.csv")
+            write_csv(table, paths[0].parents[1] / "transfer_grid.csv")
     return table
 
 
@@ -91,8 +91,3 @@ def _scores(store: Store, task: str, chosen: np.ndarray, predictions: Mapping[st
         for model, prediction in predictions.items()
         for metric, value in score(info.task_type, target, prediction, train_std).items()
     ]
-
-
-def _write(table: pd.DataFrame, path: Path) -> None:
-    with replacing(path) as temporary:
-        table.to_csv(temporary, index=False, float_format="%.6g")

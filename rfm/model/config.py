@@ -31,10 +31,10 @@ class ModelConfig:
     def __post_init__(self) -> None:
         if not isinstance(self.label_history, bool):
             raise RfmError(f"model configuration: label_history is {self.label_history!r}; it must be true or false")
-        for field in fields(self)[:-1]:
-            value = getattr(self, field.name)
+        sizes = {name: value for name, value in asdict(self).items() if name != "label_history"}
+        for name, value in sizes.items():
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise RfmError(f"model configuration: {field.name} is {value!r}; it must be a positive integer")
+                raise RfmError(f"model configuration: {name} is {value!r}; it must be a positive integer")
         if self.d_model % self.num_heads:
             raise RfmError(f"model configuration: num_heads {self.num_heads} does not divide d_model {self.d_model}")
 
