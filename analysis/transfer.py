@@ -38,7 +38,7 @@ COLUMNS = (
 )
 INTERVALS = ("lower", "upper", "lift_lower", "lift_upper")
 REFERENCE = "label_history"
-BASELINES = (REFERENCE, "entity_mean", "constant", "boosting", "graphsage", "scratch")
+BASELINES = (REFERENCE, "label_regression", "entity_mean", "constant", "boosting", "graphsage", "scratch")
 """Models without pretraining."""
 TRAINED = ("zero-shot", "real-only", "continued", "fine-tuned")
 """Pretrained models."""
@@ -54,7 +54,12 @@ METRIC_NAMES = {
 }
 PERCENT_METRICS = ("auroc", "accuracy", "r2")
 """The first metric of each task type, which figures show."""
-MODEL_NAMES = {"label_history": "label history", "entity_mean": "entity mean", "graphsage": "GraphSAGE"}
+MODEL_NAMES = {
+    "label_history": "label history",
+    "label_regression": "label regression",
+    "entity_mean": "entity mean",
+    "graphsage": "GraphSAGE",
+}
 
 
 def read_transfer(path: Path | str) -> pd.DataFrame:

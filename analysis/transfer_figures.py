@@ -114,6 +114,7 @@ def _model_marks(models: list[str]) -> list[dict[str, object]]:
     """Colour and shape of each model: baselines open and cool, pretrained ones filled and warm, the paper's purple."""
     known = {
         "label_history": (style.mpl.rcParams["text.color"], "D", "none"),
+        "label_regression": (style.mpl.rcParams["text.color"], "s", "none"),
         "entity_mean": (style.SKY_BLUE, "s", "none"),
         "constant": (style.GREEN, "^", "none"),
         "boosting": (style.BLUE, "v", "none"),

@@ -76,13 +76,18 @@ def grid_seeds(cfg: DictConfig) -> range:
 
 
 def grid_cells(cfg: DictConfig) -> list[Cell]:
-    """Seed by seed, N by N, S rising, so that an early stop leaves whole grids."""
-    lengths = [max(2, round(tokens / tokens_per_step(cfg))) for tokens in sorted(cfg.grid.tokens)]
+    """Seed by seed, N by N, S rising, so that an early stop leaves whole grids.
+
+    With `grid.tokens_per_database` few databases are not trained on long after they are known by heart.
+    """
+    per_database = math.inf if cfg.grid.tokens_per_database is None else cfg.grid.tokens_per_database
     return [
         Cell(num_databases, steps, steps * tokens_per_step(cfg), seed)
         for seed in grid_seeds(cfg)
         for num_databases in sorted(cfg.corpus.num_databases)
-        for steps in lengths
+        for tokens in sorted(cfg.grid.tokens)
+        if tokens <= per_database * num_databases
+        for steps in [max(2, round(tokens / tokens_per_step(cfg)))]
     ]
 
 

@@ -164,7 +164,8 @@ def run(cfg: DictConfig) -> Path:
             for task in choose_tasks(store, cfg.transfer.tasks):
                 models = TaskModels(run_dir, cfg, stores, texts, store, folder, task)
                 place = run_dir / "predictions" / cfg.transfer.protocol / store.name / task
-                bar = tqdm(entries(cfg), desc=f"{store.name} {task}", unit="model", leave=False)
+                known = [entry for entry in entries(cfg) if models.has(entry)]
+                bar = tqdm(known, desc=f"{store.name} {task}", unit="model", leave=False)
                 found = {entry: kept_predictions(place / f"{entry.name}.parquet", models, entry) for entry in bar}
                 of_task, lifts_of_task = task_rows(store, task, found)
                 protocol = {"protocol": cfg.transfer.protocol, "policy": cfg.transfer.policy}

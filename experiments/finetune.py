@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from pathlib import Path
 
 import hydra
 import numpy as np
 from omegaconf import DictConfig
+from tqdm.auto import tqdm
 
 from experiments.contexts import TaskContexts
 from experiments.datasets import choose_tasks, load_model, open_dataset
 from experiments.errors import ExperimentError, user_errors
 from experiments.runtime import keep_memory, process_rank, quiet_libraries, set_threads
-from experiments.training import RunLogs, train
+from experiments.selection import BestOnValidation
+from experiments.training import RunLogs, newest_checkpoint, train
 from rfm.checkpoint import save_checkpoint
 from rfm.datamodule import StepDataModule, TaskBatches
 from rfm.metrics import score
@@ -41,7 +44,8 @@ def finetune(
 ) -> RelationalTransformer:
     """Trains `model` in place for `steps` batches of train seeds (half of them in decay) and returns it.
 
-    Contexts follow the protocol and policy of the evaluation; validation and test labels are never targets.
+    It ends with the weights that were best on validation (`experiments.selection`), maybe those it came with. Contexts
+    follow the protocol and policy of the evaluation; validation and test labels are never targets.
 
     Args:
         cfg: the `train` configuration group.
@@ -56,7 +60,13 @@ def finetune(
     batches = TaskBatches(store, texts, task, **how.options(), label_frac=label_frac)
     with tempfile.TemporaryDirectory() as scratch:
         place = Path(scratch) if directory is None else directory
-        train(module, StepDataModule(batches), cfg, max_steps=steps, directory=place, name="finetune", logs=logs)
+        best = BestOnValidation(store, texts, task, how)
+        train(
+            module, StepDataModule(batches), cfg,
+            max_steps=steps, directory=place, name="finetune", logs=logs, callbacks=[best],
+        )  # fmt: skip
+        step = best.restore_best(module.model, newest_checkpoint(place, steps))
+        tqdm.write(f"{store.name} {task}: best on validation after {step} of {steps} steps", file=sys.stderr)
     return module.model
 
 

@@ -51,6 +51,12 @@ def check_config(cfg: DictConfig) -> None:
         complaints.append("corpus.num_databases needs a finite number beside inf")
     if min(cfg.grid.fresh.window, cfg.grid.fresh.steps_each) < 1:
         complaints.append("grid.fresh.window and grid.fresh.steps_each must be at least 1")
+    alone = min(cfg.grid.tokens, default=0) / max(1, min(fixed_sizes(cfg), default=1))
+    if cfg.grid.tokens_per_database is not None and cfg.grid.tokens_per_database < alone:
+        complaints.append(
+            f"grid.tokens_per_database must be null or at least {alone:.0f}, so that the smallest of "
+            f"corpus.num_databases has the smallest of grid.tokens; got {cfg.grid.tokens_per_database}"
+        )
     if not job_cells(cfg):
         complaints.append(f"job: no cell of the grid has num_databases={cfg.job.num_databases}, seed={cfg.job.seed}")
     if cfg.corpus.num_validation < 1:
@@ -85,7 +91,9 @@ def identity(cfg: DictConfig) -> dict:
     keys = ("prior", "model", "train", "validation", "transfer", "seed", "text_model", "profile_name")
     shared = {key: tree[key] for key in keys}
     corpus = {k: v for k, v in tree["corpus"].items() if k != "num_databases"}
-    grid = {k: v for k, v in tree["grid"].items() if k not in ("tokens", "fresh", "transfer_rows")}
+    grid = {
+        k: v for k, v in tree["grid"].items() if k not in ("tokens", "tokens_per_database", "fresh", "transfer_rows")
+    }
     if cfg.grid.num_seeds > 1:  # a seed's databases depend on the size of the pool that it starts in
         corpus["training_pool"] = max(fixed_sizes(cfg))
     return shared | {"corpus": corpus, "grid": grid}

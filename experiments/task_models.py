@@ -2,7 +2,7 @@
 
 | model         | what it has seen                                                                    | seeds |
 |---------------|-------------------------------------------------------------------------------------|-------|
-| constant, entity_mean, label_history | labels of the task; no training (`baselines.trivial`)        |       |
+| constant, entity_mean, label_history, label_regression | labels of the task (`baselines.trivial`)    |       |
 | boosting      | train labels, joined and aggregated features                                        | yes   |
 | graphsage     | train labels, the database as a graph                                               | yes   |
 | scratch       | train labels; the transformer with new weights                                      | yes   |
@@ -37,7 +37,7 @@ from rfm.module import new_model
 from rfm.predict import predict_task
 from rfm.store import Store, TextTable
 
-TRIVIAL = ("constant", "entity_mean", "label_history")
+TRIVIAL = ("constant", "entity_mean", "label_history", "label_regression")
 TRAINED_ON_LABELS = ("boosting", "graphsage", "scratch", "fine-tuned")
 TRAINED = (*TRAINED_ON_LABELS, "real-only", "continued")
 MODELS = (*TRIVIAL, "boosting", "graphsage", "scratch", "zero-shot", "real-only", "continued", "fine-tuned")
@@ -71,6 +71,10 @@ class TaskModels:
     store: Store
     folder: Path
     task: str
+
+    def has(self, entry: Entry) -> bool:
+        """Whether there is such a model of the task."""
+        return entry.model != "label_regression" or not self.store.tasks[self.task].classes
 
     def predict(self, entry: Entry) -> Predictions:
         """Trains what the entry needs and predicts."""

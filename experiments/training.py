@@ -228,10 +228,10 @@ def train(
         logger=logs.loggers(name, first_step) if logs else False,
         log_every_n_steps=min(10, max(1, (max_steps - first_step) // 10)),
         callbacks=[
+            *callbacks,  # first, so that checkpoints hold what they know of the step
             StepCheckpoints(directory, [*keep, max_steps], cfg.checkpoint_every),
             StepProgressBar(),
             SkippedSteps(_of_process(directory / "skipped.jsonl")),
-            *callbacks,
         ],
     )
     directory.mkdir(parents=True, exist_ok=True)

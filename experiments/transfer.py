@@ -86,11 +86,11 @@ def transfer_table(
 
 def print_table(table: pd.DataFrame) -> None:
     """One line per task, split and metric, one column per model; then the lift of each model over label history."""
-    models = ["constant", "entity_mean", "label_history", "zero-shot", "fine-tuned"]
+    models = ["constant", "entity_mean", "label_history", "label_regression", "zero-shot", "fine-tuned"]
     wide = table.pivot_table(index=["dataset", "task", "metric", "split"], columns="model", values="value", sort=False)
     print(wide[[m for m in models if m in wide]].round(2).to_string())
     first = (
-        table["metric"].isin(("auroc", "r2", "accuracy")) & (table["split"] == "test") & table["model"].isin(models[3:])
+        table["metric"].isin(("auroc", "r2", "accuracy")) & (table["split"] == "test") & table["model"].isin(models[4:])
     )
     lifts = table[first]
     if len(lifts):

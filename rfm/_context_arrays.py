@@ -45,6 +45,7 @@ class Rules(NamedTuple):
     max_bfs_width: int
     own_cells: int  # cells for the history of the seed's own entity, before anything else but the seed's ancestors
     recent_cells: int  # then cells for the latest children of the seed and of its parents
+    label_history: bool  # whether own labels are listed
     siblings: bool  # the history is the earlier rows of the seed's table, not label rows
 
 

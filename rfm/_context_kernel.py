@@ -189,7 +189,8 @@ def _reset(rules, scratch, key):
 @jit
 def _fill(graph, rules, seed, key, out, scratch, b):
     """Context `b`; False where the scratch is too small for it."""
-    _list_own_labels(graph, rules, seed, out, scratch, b)
+    if rules.label_history:
+        _list_own_labels(graph, rules, seed, out, scratch, b)
     _reset(rules, scratch, key)
     ctx_len = out.row_idx.shape[1]
     row, depth = np.int64(seed.row), np.int64(0)
@@ -227,3 +228,11 @@ def fill_contexts(graph, rules, rows, columns, keys, cutoffs, label_limits, time
         if not _fill(graph, rules, seed, keys[b], out, scratch, b):
             return b
     return rows.size
+
+
+@jit
+def list_own_labels(graph, rules, rows, columns, cutoffs, label_limits, timeless_labels, out, scratch):
+    """Writes the own labels of every item, as `fill_contexts` does, and nothing else."""
+    for b in range(rows.size):
+        seed = Seed(rows[b], columns[b], cutoffs[b], label_limits[b], timeless_labels[b])
+        _list_own_labels(graph, rules, seed, out, scratch, b)

@@ -13,8 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rfm.contexts import LATEST_WINDOWS, OWN_LABELS, Contexts
+from rfm.contexts import Contexts
 from rfm.errors import RfmError
+from rfm.label_history import SUMMARY_SIZE, summarise_labels
 from rfm.objective import Objective
 from rfm.store import SemType, TextTable
 
@@ -36,10 +37,7 @@ class Batch:
         text_idx: int64 (B, L), position in `text_embeddings` of a text cell's string; 0 for other types.
         text_embeddings: float32 (U, d_text), the distinct strings of this batch.
         target_value: float32 (B,), standardised label of the target cell; 0 when unknown.
-        own_value: float32 (B, H), the entity's own latest labels, latest first, standardised; 0 behind the last one.
-        own_count: int64 (B,), how many of them there are.
-        latest_mean: float32 (B, W), means of the latest labels of any entity, see `rfm.contexts.Contexts`.
-        latest_count: int64 (B,), how many there are, 0 to the longest window.
+        label_summary: float32 (B, S), what the target cell is told of past labels, see `rfm.label_history`.
         seed_row: int64 (B,), the seed's row of its store.
         store_idx: int64 (B,), which store the sequence comes from.
     """
@@ -56,10 +54,7 @@ class Batch:
     text_idx: Tensor
     text_embeddings: Tensor
     target_value: Tensor
-    own_value: Tensor
-    own_count: Tensor
-    latest_mean: Tensor
-    latest_count: Tensor
+    label_summary: Tensor
     seed_row: Tensor
     store_idx: Tensor
 
@@ -97,7 +92,8 @@ class Batch:
         _require(bool((self.is_target <= self.is_masked).all()), "is_target", "every target cell must be masked")
         at_start = self.is_target[:, 0].all() and self.is_target.sum() == self.is_target.shape[0]
         _require(bool(at_start), "is_target", "exactly the first cell of a sequence is its target")
-        _require(bool(torch.isfinite(self.value).all()), "value", "all values must be finite")
+        for name in ("value", "label_summary"):
+            _require(bool(torch.isfinite(getattr(self, name)).all()), name, "all values must be finite")
 
     def _check_shapes(self) -> None:
         size, length = self.row_idx.shape
@@ -116,10 +112,7 @@ class Batch:
             "text_idx": (cells, torch.int64),
             "text_embeddings": ((self.text_embeddings.shape[0], width), torch.float32),
             "target_value": ((size,), torch.float32),
-            "own_value": ((size, OWN_LABELS), torch.float32),
-            "own_count": ((size,), torch.int64),
-            "latest_mean": ((size, len(LATEST_WINDOWS)), torch.float32),
-            "latest_count": ((size,), torch.int64),
+            "label_summary": ((size, SUMMARY_SIZE), torch.float32),
             "seed_row": ((size,), torch.int64),
             "store_idx": ((size,), torch.int64),
         }
@@ -129,9 +122,6 @@ class Batch:
             _require(tensor.dtype == dtype, name, f"dtype {dtype} expected, got {tensor.dtype}")
 
     def _check_ranges(self) -> None:
-        for name, most in (("own_count", OWN_LABELS), ("latest_count", LATEST_WINDOWS[-1])):
-            counted = (getattr(self, name) >= 0) & (getattr(self, name) <= most)
-            _require(bool(counted.all()), name, f"must lie in [0, {most}]")
         cells = ~self.is_padding
         num_rows = self.row_idx.amax(1)  # (B,), the last row of each sequence
         _require(bool((self.row_idx >= 0).eq(cells).all()), "row_idx", "must be -1 on padding and only there")
@@ -186,10 +176,7 @@ def make_batch(
         text_idx=torch.from_numpy(text_idx),
         text_embeddings=torch.from_numpy(np.asarray(texts.embeddings[unique], np.float32)),
         target_value=torch.from_numpy(joined.value[:, 0].copy()),
-        own_value=torch.from_numpy(joined.own_value),
-        own_count=torch.from_numpy(joined.own_count),
-        latest_mean=torch.from_numpy(joined.latest_mean),
-        latest_count=torch.from_numpy(joined.latest_count),
+        label_summary=torch.from_numpy(summarise_labels(joined)),
         seed_row=torch.from_numpy(joined.row_id[:, 0].copy()),
         store_idx=torch.from_numpy(np.repeat(np.asarray(store_idxs, np.int64), [len(g.key) for g in groups])),
     )

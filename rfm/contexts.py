@@ -42,6 +42,8 @@ class Contexts:
         latest_mean: float32 (B, W), mean of the latest labels of any entity before the seed's time, one per length in
             `LATEST_WINDOWS`, shrunk by one label of value 0, which is the column's mean; 0 for text.
         latest_count: int64 (B,), how many labels there are for the longest window; 0 for text and without a time.
+        forecast: float32 (B, 2), what a regression on past labels says of the target, standardised, and its error, see
+            `rfm.label_regression`; 0 and 1 without past labels, for text and without a time.
         key: uint64 (B,), the item's random key.
     """
 
@@ -59,6 +61,7 @@ class Contexts:
     own_count: np.ndarray
     latest_mean: np.ndarray
     latest_count: np.ndarray
+    forecast: np.ndarray
     key: np.ndarray
 
     @classmethod
@@ -80,6 +83,7 @@ class Contexts:
             own_count=np.zeros(shape[0], np.int64),
             latest_mean=np.zeros((shape[0], len(LATEST_WINDOWS)), np.float32),
             latest_count=np.zeros(shape[0], np.int64),
+            forecast=np.tile(np.array([0, 1], np.float32), (shape[0], 1)),
             key=key,
         )
 

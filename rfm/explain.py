@@ -39,7 +39,9 @@ class ContextExplanation:
             database rows that point to the entity (in a task with a label table) or to the seed itself.
         shown_labels, shown_children: how many of them the context holds.
         own_labels, latest_labels: how many past labels of the entity, and of any entity, enter the means that go with
-            the target (`rfm.model.history`).
+            the target (`rfm.label_history`).
+        forecast, forecast_error: what a regression on past labels says of the target, in its unit (a boolean: the part
+            that is true), and how far off it has been lately; None where there is no past label or no number.
     """
 
     database: str
@@ -56,6 +58,8 @@ class ContextExplanation:
     shown_children: int
     own_labels: int
     latest_labels: int
+    forecast: float | None
+    forecast_error: float | None
 
     @property
     def facts(self) -> dict[str, str]:
@@ -70,6 +74,7 @@ class ContextExplanation:
             "own labels shown": f"{self.shown_labels} of {self.visible_labels} visible",
             "children shown": f"{self.shown_children} of {self.visible_children} visible",
             "means of past labels": f"over up to {self.own_labels} own ones and {self.latest_labels} of any entity",
+            "their forecast": "none" if self.forecast is None else f"{self.forecast:.4g} ± {self.forecast_error:.2g}",
         }
 
     def __str__(self) -> str:
@@ -138,7 +143,16 @@ def explain_context(
         shown_children=int(np.isin(children, shown).sum()),
         own_labels=int(contexts.own_count[0]),
         latest_labels=int(contexts.latest_count[0]),
+        **_forecast(sampler, contexts, column),
     )
+
+
+def _forecast(sampler: ContextSampler, contexts: Contexts, column: int) -> dict[str, float | None]:
+    if not contexts.latest_count[0]:
+        return {"forecast": None, "forecast_error": None}
+    mean, std = sampler.store.columns[column].stats["whole" if sampler.protocol == "paper" else "train"]
+    forecast, error = contexts.forecast[0].tolist()
+    return {"forecast": mean + std * forecast, "forecast_error": std * error}
 
 
 def _read_rows(sampler: ContextSampler, contexts: Contexts, texts: TextTable | None) -> tuple[ContextRow, ...]:

@@ -26,7 +26,7 @@ class Objective:
         name: "paper", the target cell alone (section 5). "dense": also a part of the other number and boolean cells,
             so that one context gives some thirty lessons for the price of one (experiments/results/objective).
         mask_rate: dense: the chance of each such cell to be hidden. Other cells of the target's column stay
-            visible, for the target cell may carry their mean (`rfm.model.history`).
+            visible, for the target cell may carry their mean (`rfm.label_history`).
 
     Raises:
         RfmError: for an unknown name, or a rate outside [0, 1).

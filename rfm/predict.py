@@ -64,6 +64,7 @@ def predict_task(
         protocol=protocol,
         policy=policy,
         max_bfs_width=max_bfs_width,
+        label_history=model.config.label_history,
     )
     info = store.tasks[task]
     column = store.columns[info.target_column]
@@ -127,6 +128,7 @@ def validation_loss(
     keys = item_keys(0, rows, columns)
     losses = np.empty(len(rows), np.float64)
     contexts = {"ctx_len": ctx_len, "policy": policy, "max_bfs_width": max_bfs_width}
+    contexts["label_history"] = model.config.label_history
     samplers = {i: ContextSampler(stores[i], **contexts) for i in np.unique(store_idx)}
     with _inference(model):
         for part in _parts(len(rows), batch_size, "validation", progress):

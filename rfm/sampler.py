@@ -28,7 +28,7 @@ from rfm._context_arrays import Graph, Output, Rules, new_scratch
 from rfm._context_kernel import fill_contexts
 from rfm.contexts import Contexts
 from rfm.errors import RfmError
-from rfm.latest_labels import LatestLabels
+from rfm.past_labels import PastLabels
 from rfm.store import NEVER, NO_TIME, SemType, Store, TaskInfo
 
 Protocol = Literal["paper", "temporal", "relbench"]
@@ -65,6 +65,7 @@ class ContextSampler:
         policy: Policy = "paper",
         max_bfs_width: int = 128,
         num_parents: int | None = None,
+        label_history: bool = True,
     ):
         """Prepares the arrays of a store.
 
@@ -75,6 +76,8 @@ class ContextSampler:
             max_bfs_width: at most this many random database children per visited row become candidates.
             num_parents: parent slots F; default: the largest number of foreign keys of a table of the store, at least
                 1. With fewer, a row keeps the first ones.
+            label_history: whether contexts tell of past labels beyond their cells (`rfm.label_history`); without, what
+                they say of them is that there are none.
 
         Raises:
             RfmError: unknown task, split, protocol or policy, or a size below 1.
@@ -97,9 +100,10 @@ class ContextSampler:
         self.task = None if task is None else store.tasks[task]
         self.split = split
         self.max_bfs_width, self.num_parents = max_bfs_width, num_parents
+        self.label_history = label_history
         self._graph = _graph(store, self.task)
         self._rules = self._make_rules()
-        self._latest: dict[int, LatestLabels] = {}  # by column, made when it is first a target
+        self._past = PastLabels(store, self._graph, self._rules, self._horizons) if label_history else None
         self._column_table = np.array(
             [list(store.tables).index(column.table) for column in store.columns], dtype=np.int64
         )
@@ -127,6 +131,7 @@ class ContextSampler:
             max_bfs_width=self.max_bfs_width,
             own_cells=round(own_share * self.ctx_len),
             recent_cells=round(recent_share * self.ctx_len),
+            label_history=self.label_history,
             siblings=self.task is None or self._is_autocomplete,
         )
 
@@ -155,23 +160,9 @@ class ContextSampler:
             scratch = new_scratch(self.ctx_len, self._num_fkeys, scale)
             done = fill_contexts(self._graph, self._rules, rows, columns, keys, *horizons, out, scratch, done)
             scale *= 2
-        self._note_latest_labels(contexts, rows, columns, horizons[1])
+        if self._past is not None:
+            self._past.note(contexts, rows, columns, horizons[1])
         return contexts
-
-    def _note_latest_labels(
-        self, contexts: Contexts, rows: np.ndarray, columns: np.ndarray, label_limit: np.ndarray
-    ) -> None:
-        """Fills `latest_mean` and `latest_count`: labels that are closed and older than the seed, of any entity."""
-        rules, time = self._rules, np.asarray(self.store.row_time[rows])
-        for column in np.unique(columns).tolist():
-            if rules.sem_type[column] == SemType.TEXT or (rules.removed[column] and rules.removed_everywhere):
-                continue
-            at = np.flatnonzero((columns == column) & (time != NO_TIME) & (time != NEVER))
-            if column not in self._latest:
-                scale, shift = float(rules.scale[column]), float(rules.shift[column])
-                self._latest[column] = LatestLabels(self.store, column, scale, shift, rules.split_limit)
-            until = np.minimum(label_limit[at], time[at] - 1)
-            contexts.latest_mean[at], contexts.latest_count[at] = self._latest[column].until(until)
 
     def visible_labels(self, row: int) -> np.ndarray:
         """Label rows of the seed's entity that a context may show, int64, oldest first; none without a label table."""

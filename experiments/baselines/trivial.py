@@ -5,6 +5,10 @@ the mean of its last k visible ones, k chosen on validation. Both means are shru
 mean: (sum of labels + train mean) / (number of labels + 1). "Visible" is what the protocol shows a model at the
 seed's time (section 6 of the paper's facts); a label never sees itself.
 
+`label_regression` is the forecast that models with label history are told (`rfm.label_regression`): ridge regression,
+fitted to the labels before the seed, on the entity's last 1 to 32 labels and the latest 8 to 512 of any entity. What a
+model adds to it is what it reads in the database.
+
 An autocomplete task has one label per entity, so its history is that of the rows which share a parent row; the
 foreign key, like k, is chosen on validation.
 
@@ -20,7 +24,9 @@ import numpy as np
 
 from experiments.baselines.seeds import SPLITS
 from rfm.metrics import task_metrics
-from rfm.store import Store
+from rfm.random_keys import item_keys
+from rfm.sampler import ContextSampler
+from rfm.store import SemType, Store, TaskInfo
 
 HISTORY_LENGTHS = (1, 2, 3, 5, 8, 10, 15, 20, 30)
 
@@ -107,9 +113,9 @@ def class_history(
 
 
 def baseline_predictions(store: Store, task: str, protocol: str) -> dict[str, dict[str, np.ndarray]]:
-    """{baseline: {"val" | "test": predictions in the task's row order}} for constant, entity_mean and label_history.
+    """{baseline: {"val" | "test": predictions in the task's row order}} for all that the module names.
 
-    Of a multiclass task each prediction is (rows, classes).
+    Of a multiclass task each prediction is (rows, classes), and there is no label_regression.
     """
     info = store.tasks[task]
     train = store.task_targets(task, "train")
@@ -135,8 +141,21 @@ def baseline_predictions(store: Store, task: str, protocol: str) -> dict[str, di
         return best
 
     constant = {s: np.repeat([prior], len(store.task_rows(task, s)), axis=0) for s in SPLITS[1:]}
-    return {
+    found = {
         "constant": constant,
         "entity_mean": best_on_validation((None,)) or constant,
         "label_history": best_on_validation(HISTORY_LENGTHS) or constant,
     }
+    if not info.classes:
+        found["label_regression"] = {s: _label_regression(store, info, s, protocol) for s in SPLITS[1:]}
+    return found
+
+
+def _label_regression(store: Store, task: TaskInfo, split: str, protocol: str) -> np.ndarray:
+    sampler = ContextSampler(store, ctx_len=1, task=task.name, split=split, protocol=protocol)
+    rows = store.task_rows(task.name, split)
+    forecast = sampler.sample(rows, task.target_column, item_keys(0, rows)).forecast[:, 0].astype(np.float64)
+    column = store.columns[task.target_column]
+    mean, std = column.stats["whole" if protocol == "paper" else "train"]
+    value = mean + std * forecast
+    return np.clip(value, 0, 1) if column.sem_type == SemType.BOOLEAN else value

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from experiments.errors import ExperimentError, user_errors
 from rfm.batch import Batch
-from rfm.contexts import LATEST_WINDOWS, OWN_LABELS
+from rfm.label_history import SUMMARY_SIZE
 from rfm.model import ModelConfig, RelationalTransformer, masked_cell_loss
 from rfm.model.embedding import TYPES
 
@@ -59,10 +59,7 @@ def to_batch(reference: dict[str, Tensor]) -> Batch:
         text_idx=torch.where(is_text, position[cells:].view(is_padding.shape), 0),
         text_embeddings=unique,
         target_value=torch.zeros(len(value)),
-        own_value=torch.zeros(len(value), OWN_LABELS),
-        own_count=torch.zeros(len(value), dtype=torch.int64),
-        latest_mean=torch.zeros(len(value), len(LATEST_WINDOWS)),
-        latest_count=torch.zeros(len(value), dtype=torch.int64),
+        label_summary=torch.zeros(len(value), SUMMARY_SIZE),
         seed_row=torch.zeros(len(value), dtype=torch.int64),
         store_idx=torch.zeros(len(value), dtype=torch.int64),
     )

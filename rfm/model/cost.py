@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from rfm.label_history import SUMMARY_SIZE
 from rfm.model.config import ModelConfig
-from rfm.model.history import SUMMARY_SIZE
 
 NUM_SCALAR_TYPES = 3  # number, datetime, boolean; text is the fourth type
 
@@ -46,7 +46,8 @@ def cost(config: ModelConfig, keys_per_cell: float) -> Cost:
     block_matrices = 3 * 4 * d * d + 3 * d * config.d_ff
     block = block_matrices + 4 * d + 3 * 2 * width  # four norms; norms of queries and keys
     encoders = NUM_SCALAR_TYPES * 2 * d + 2 * (text + 1) * d
-    decoders = NUM_SCALAR_TYPES * (d + 1) + (d + 1) * text
+    d_hidden = d + config.label_history
+    decoders = (NUM_SCALAR_TYPES + text) * (d_hidden + 1)
     norms_and_masks = 5 * d + 4 * d + d
     history = (SUMMARY_SIZE + 1) * d if config.label_history else 0
     params = config.num_blocks * block + encoders + decoders + norms_and_masks + history

@@ -11,11 +11,11 @@ from torch import Tensor, nn
 
 from rfm.batch import Batch
 from rfm.errors import RfmError
+from rfm.label_history import FORECAST, SUMMARY_SIZE
 from rfm.model.attention import MaskedAttention
 from rfm.model.backends import ATTENTIONS, Attention, BackendName, check_backend, choose_backend, make_attentions
 from rfm.model.config import ModelConfig
 from rfm.model.embedding import TYPES, embed_cells
-from rfm.model.history import SUMMARY_SIZE, summarise_labels
 from rfm.model.norm import RMSNorm, rms_normalise
 
 
@@ -63,15 +63,20 @@ class RelationalTransformer(nn.Module):
         d_model, d_text = config.d_model, config.d_text
         widths = {name: d_text if name == "text" else 1 for name in TYPES}
         self.enc_dict = nn.ModuleDict({t: nn.Linear(w, d_model) for t, w in (widths | {"col_name": d_text}).items()})
-        self.dec_dict = nn.ModuleDict({t: nn.Linear(d_model, w) for t, w in widths.items()})
+        d_hidden = d_model + config.label_history
+        self.dec_dict = nn.ModuleDict({t: nn.Linear(d_hidden, w) for t, w in widths.items()})
         self.norm_dict = nn.ModuleDict({name: RMSNorm(d_model) for name in (*TYPES, "col_name")})
         self.mask_embs = nn.ParameterDict({t: nn.Parameter(torch.randn(d_model)) for t in TYPES})
         self.history = nn.Linear(SUMMARY_SIZE, d_model) if config.label_history else None
         self.blocks = nn.ModuleList([Block(config) for _ in range(config.num_blocks)])
         self.norm_out = RMSNorm(d_model)
+        if config.label_history:
+            start_from_forecast(self.dec_dict)
 
     def forward(self, batch: Batch) -> Tensor:
         """Hidden vectors (B, L, D), after the last norm; zeros on padding. Masked values are not read.
+
+        With `label_history` (B, L, D + 1): the last number is the forecast from past labels, on the target cell.
 
         Raises:
             RfmError: if the batch's text embeddings have another width than the model's d_text.
@@ -83,11 +88,15 @@ class RelationalTransformer(nn.Module):
             )
         x = embed_cells(batch, self.enc_dict, self.norm_dict, self.mask_embs)
         if self.history is not None:
-            x = x + batch.is_target[..., None] * self.history(summarise_labels(batch))[:, None]
+            x = x + batch.is_target[..., None] * self.history(batch.label_summary)[:, None]
         attentions = self.attentions(batch, x)
         for block in self.blocks:
             x = block(x, attentions)
-        return self.norm_out(x)
+        hidden = self.norm_out(x)
+        if self.history is None:
+            return hidden
+        forecast = batch.is_target * batch.label_summary[:, FORECAST, None]
+        return torch.cat([hidden, forecast[..., None].to(hidden.dtype)], dim=-1)
 
     def attentions(self, batch: Batch, x: Tensor) -> dict[str, Attention]:
         """The attentions of every block, made once for cells x (B, L, D)."""
@@ -96,11 +105,23 @@ class RelationalTransformer(nn.Module):
         return make_attentions(batch, backend, dtype)
 
     def decode(self, hidden: Tensor) -> dict[str, Tensor]:
-        """Predictions of every type at the given positions: (..., D) -> type -> (..., 1), or (..., d_text) for text.
+        """Predictions of every type from hidden vectors: (..., D) -> type -> (..., 1), or (..., d_text) for text.
 
         Numbers and datetimes are standardised values, booleans are logits.
         """
         return {name: decoder(hidden) for name, decoder in self.dec_dict.items()}
+
+
+def start_from_forecast(decoders: nn.ModuleDict) -> None:
+    """Lets a new model predict the forecast from past labels, so that it learns what the rest of a context adds to it.
+
+    The last input of a decoder is the forecast, in standard deviations; the slope of a logit is that of a boolean
+    that is true as often as false.
+    """
+    for name, slope in (("number", 1.0), ("boolean", 2.0)):
+        nn.init.zeros_(decoders[name].weight)
+        nn.init.zeros_(decoders[name].bias)
+        nn.init.constant_(decoders[name].weight[:, -1], slope)
 
 
 def _compute_dtype(x: Tensor) -> torch.dtype:

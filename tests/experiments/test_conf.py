@@ -122,3 +122,10 @@ def test_all_complaints_come_at_once() -> None:
     cfg = composed("scaling", "grid.tokens=[0,5]", "grid.schedule=cosine", "transfer.protocol=online")
     with pytest.raises(ExperimentError, match=r"grid\.tokens.*grid\.schedule.*transfer\.protocol"):
         check_config(cfg)
+
+
+def test_every_number_of_databases_has_a_cell() -> None:
+    given = ["corpus.num_databases=[4,16]", "grid.tokens=[65536,262144]"]
+    check_config(composed("scaling", *given, "grid.tokens_per_database=16384"))
+    with pytest.raises(ExperimentError, match=r"tokens_per_database must be null or at least 16384"):
+        check_config(composed("scaling", *given, "grid.tokens_per_database=16383"))

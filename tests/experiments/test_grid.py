@@ -15,7 +15,13 @@ from experiments.grid import Grid
 CONFIG = {
     "seed": 3,
     "corpus": {"num_databases": [4, 1]},
-    "grid": {"tokens": [640, 320], "num_seeds": 2, "schedule": "one_cycle", "decay_frac": 0.2},
+    "grid": {
+        "tokens": [640, 320],
+        "tokens_per_database": None,
+        "num_seeds": 2,
+        "schedule": "one_cycle",
+        "decay_frac": 0.2,
+    },
     "job": {"num_databases": None, "seed": None},
     "train": {"batch_size": 2, "accumulate": 1, "ctx_len": 16, "warmup_steps": 1},
 }
@@ -32,6 +38,15 @@ def test_cells_are_whole_grids_seed_by_seed() -> None:
         (seed, n, s, s // 32) for seed in (3, 4) for n in (1, 4) for s in (320, 640)
     ]
     assert len({c.name for c in cells}) == 8
+
+
+def test_few_databases_are_trained_on_for_a_part_of_the_tokens() -> None:
+    cfg = OmegaConf.create(CONFIG)
+    cfg.grid.tokens_per_database, cfg.corpus.num_databases = 320, [1, 2, float("inf")]
+    found = {
+        n: [c.tokens for c in grid_cells(cfg) if (c.num_databases, c.seed) == (n, 3)] for n in (1, 2, float("inf"))
+    }
+    assert found == {1: [320], 2: [320, 640], float("inf"): [320, 640]}
 
 
 def test_seeds_train_on_databases_of_their_own_where_the_pool_allows(tmp_path: Path) -> None:

@@ -23,8 +23,8 @@ from experiments import training
 from experiments.errors import ExperimentError
 from experiments.training import RunLogs, newest_checkpoint, train
 from rfm.batch import Batch
-from rfm.contexts import LATEST_WINDOWS, OWN_LABELS
 from rfm.datamodule import StepDataModule
+from rfm.label_history import SUMMARY_SIZE
 from rfm.model import ModelConfig, RelationalTransformer
 from rfm.module import OptimConfig, PretrainModule, new_model
 from rfm.schedule import ScheduleConfig
@@ -55,10 +55,7 @@ def random_batch(seed: int) -> Batch:
         text_idx=zeros,
         text_embeddings=torch.randn(1, SIZES.d_text, generator=g),
         target_value=torch.zeros(SIZE),
-        own_value=torch.zeros(SIZE, OWN_LABELS),
-        own_count=zeros[:, 0].clone(),
-        latest_mean=torch.zeros(SIZE, len(LATEST_WINDOWS)),
-        latest_count=zeros[:, 0].clone(),
+        label_summary=torch.zeros(SIZE, SUMMARY_SIZE),
         seed_row=torch.arange(SIZE) + 100 * seed,
         store_idx=zeros[:, 0].clone(),
     )

@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.nn.attention.flex_attention import create_block_mask
 
 from rfm.batch import Batch
-from rfm.contexts import LATEST_WINDOWS, OWN_LABELS
 from rfm.errors import RfmError
+from rfm.label_history import SUMMARY_SIZE
 from rfm.model import ModelConfig, RelationalTransformer
 from rfm.model._narrow import narrow, to_array, widen
 from rfm.model._segment_kernel import exp
@@ -53,10 +53,7 @@ def random_graph(seed: int) -> Batch:
         text_idx=zeros,
         text_embeddings=torch.zeros(1, 3),
         target_value=zeros[:, 0].float(),
-        own_value=torch.zeros(size, OWN_LABELS),
-        own_count=zeros[:, 0],
-        latest_mean=torch.zeros(size, len(LATEST_WINDOWS)),
-        latest_count=zeros[:, 0],
+        label_summary=torch.zeros(size, SUMMARY_SIZE),
         seed_row=zeros[:, 0],
         store_idx=zeros[:, 0],
     )

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from rfm.batch import Batch
-from rfm.contexts import LATEST_WINDOWS, OWN_LABELS
+from rfm.label_history import SUMMARY_SIZE
 from rfm.model import ModelConfig, RelationalTransformer, masked_cell_loss
 
 SIZE, D_TEXT = 64, 8
@@ -51,10 +51,7 @@ class Rule:
             text_idx=zeros,
             text_embeddings=torch.randn(8, D_TEXT, generator=torch.Generator().manual_seed(0)),
             target_value=value[:, 0],
-            own_value=torch.zeros(SIZE, OWN_LABELS),
-            own_count=zeros[:, 0],
-            latest_mean=torch.zeros(SIZE, len(LATEST_WINDOWS)),
-            latest_count=zeros[:, 0],
+            label_summary=torch.zeros(SIZE, SUMMARY_SIZE),
             seed_row=zeros[:, 0],
             store_idx=zeros[:, 0],
         )

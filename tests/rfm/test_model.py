@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from rfm.batch import Batch
-from rfm.contexts import LATEST_WINDOWS, OWN_LABELS
 from rfm.errors import RfmError
+from rfm.label_history import SUMMARY_SIZE
 from rfm.model import ModelConfig, RelationalMasks, RelationalTransformer, masked_cell_loss, sequence_losses
 from rfm.model.norm import NORM_EPS, rms_normalise
 
@@ -54,7 +54,6 @@ def random_batch(lengths: list[int], ctx_len: int, seed: int = 0, num_parents: i
     is_target[:, 0] = True
     extra = (torch.rand(shape, generator=g) < 0.2) & (sem_type != TEXT)
     num_strings = 9
-    own_count = torch.randint(0, OWN_LABELS + 1, (size,), generator=g)
     batch = Batch(
         row_idx=torch.where(is_padding, -1, row).int(),
         parent_idx=parents.int(),
@@ -68,10 +67,7 @@ def random_batch(lengths: list[int], ctx_len: int, seed: int = 0, num_parents: i
         text_idx=torch.where(sem_type == TEXT, torch.randint(0, num_strings, shape, generator=g), 0) * ~is_padding,
         text_embeddings=torch.randn(num_strings, D_TEXT, generator=g),
         target_value=torch.zeros(size),
-        own_value=torch.randn(size, OWN_LABELS, generator=g) * (torch.arange(OWN_LABELS) < own_count[:, None]),
-        own_count=own_count,
-        latest_mean=torch.randn(size, len(LATEST_WINDOWS), generator=g),
-        latest_count=own_count,
+        label_summary=torch.randn(size, SUMMARY_SIZE, generator=g),
         seed_row=torch.arange(size),
         store_idx=torch.zeros(size, dtype=torch.int64),
     )

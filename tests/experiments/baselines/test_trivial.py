@@ -80,3 +80,19 @@ def test_constant_has_no_skill(rel_f1_store) -> None:
     target = rel_f1_store.task_targets("driver-dnf", "test")
     found = score("binary_classification", target, prediction, 1.0)
     assert found == {"auroc": 50.0, "average_precision": pytest.approx(100 * target.mean())}
+
+
+def test_label_regression_learns_from_labels_before_the_seed(rel_f1_store) -> None:
+    """It beats the mean of all labels where recent ones say more, and stays a probability."""
+    found = baseline_predictions(rel_f1_store, "driver-dnf", "temporal")
+    target = rel_f1_store.task_targets("driver-dnf", "test")
+    prediction = found["label_regression"]["test"]
+    assert prediction.shape == target.shape and 0 <= prediction.min() < prediction.max() <= 1
+    own = score("binary_classification", target, prediction, 1.0)["auroc"]
+    assert own > score("binary_classification", target, found["entity_mean"]["test"], 1.0)["auroc"]
+
+
+def test_a_multiclass_task_has_no_label_regression(open_shop, shop_tables) -> None:
+    _, store, _ = open_shop(shop_tables)
+    assert "label_regression" in baseline_predictions(store, "user-spend", "temporal")
+    assert set(baseline_predictions(store, "user-kind", "temporal")) == {"constant", "entity_mean", "label_history"}

@@ -83,3 +83,17 @@ def test_pretraining_needs_a_column(random_toy) -> None:
     sampler = ContextSampler(random_toy(0).store, ctx_len=8)
     with pytest.raises(RfmError, match="give the target column"):
         explain_context(sampler, 0)
+
+
+def test_forecast_of_past_labels_is_in_their_unit(two_stores) -> None:
+    (store, _), _ = two_stores
+    sampler = ContextSampler(store, ctx_len=60, task="user-spend", split="test", protocol="temporal", policy="mixed")
+    past = np.concatenate([store.task_targets("user-spend", split) for split in ("train", "val")])
+    low, high, spread = np.nanmin(past), np.nanmax(past), np.nanstd(past)
+    for row in store.task_rows("user-spend", "test")[:5].tolist():
+        found = explain_context(sampler, row)
+        assert low < found.forecast < high and 0.3 * spread < found.forecast_error < 3 * spread
+        assert f"{found.forecast:.4g} ± " in str(found)
+    rows = store.task_rows("user-spend", "train")
+    first = int(rows[np.argmin(store.row_time[rows])])
+    assert explain_context(sampler, first).forecast is None

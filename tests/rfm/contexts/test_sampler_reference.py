@@ -43,6 +43,7 @@ class Reference:
         self.task = None if task is None else database.tasks[task]
         self.split = ("train", "val", "test").index(split)
         self.ctx_len, self.width, self.num_parents = ctx_len, width, num_parents
+        self.known_before: dict[tuple[int, int], list[float]] = {}
 
     def is_visible(self, row) -> bool:
         if row.time == NEVER:
@@ -157,6 +158,43 @@ class Reference:
         known = [r for r in older if self.task is None or self.is_label_known(self.rows[r])]
         return [r for r in self.by_time(known) if self.target in self.cells(r, like_label=False)]
 
+    def features(self, seed_row: int) -> list[float]:
+        """What is known of past labels before a row of the target's table, and a constant."""
+        if (seed_row, self.target) not in self.known_before:
+            seed = self.seed_row
+            self.seed_row, self.seed = seed_row, self.rows[seed_row]
+            own, latest = self.own_labels(), self.latest_labels()
+            self.seed_row, self.seed = seed, self.rows[seed]
+            means = [self.shrunk_mean(own[:window]) for window in (1, 2, 4, 8, 16, 32)]
+            means += [self.shrunk_mean(latest[-window:]) for window in LATEST_WINDOWS]
+            counts = [len(own), min(len(latest), LATEST_WINDOWS[-1])]
+            self.known_before[seed_row, self.target] = [*means, *(n / (n + 1) for n in counts), 1.0]
+        return self.known_before[seed_row, self.target]
+
+    def shrunk_mean(self, rows: list[int]) -> float:
+        return sum(self.value(r, self.target) for r in rows) / (len(rows) + 1)
+
+    def forecast(self) -> float:
+        """By ridge regression on the labels that are visible, as of the last time that it was due."""
+        visible = self.latest_labels()
+        table, last_split = self.columns[self.target].table, self.split if self.protocol == "relbench" else 3
+        all_labels = [
+            row
+            for row in self.rows
+            if row.table == table and NO_TIME < row.time < NEVER and self.target in row.cells and row.split < last_split
+        ]
+        fitted = 0
+        while (following := min(fitted + max(1, fitted // 20), len(all_labels))) <= len(visible) and following > fitted:
+            fitted = following
+        if not fitted:
+            return 0.0
+        x = np.array([self.features(r) for r in visible[:fitted]])
+        y = np.array([self.value(r, self.target) for r in visible[:fitted]])
+        weights = np.linalg.lstsq(
+            np.concatenate([x, 10**0.5 * np.eye(x.shape[1])]), np.concatenate([y, np.zeros(x.shape[1])]), rcond=None
+        )[0]
+        return float(np.array(self.features(self.seed_row)) @ weights)
+
     def recent_rows(self) -> list[tuple[int, int]]:
         """(row, depth), most recent first; the children of the seed itself are one hop away."""
         sources = [self.children(p) for p in self.seed.parents] + [self.children(self.seed_row)]
@@ -239,9 +277,10 @@ class Reference:
         assert contexts.own_text[b].tolist() == self.padded(texts, -1)
 
         latest = self.latest_labels()
-        values = [sum(self.value(r, column) for r in latest[-w:]) / (len(latest[-w:]) + 1) for w in LATEST_WINDOWS]
+        values = [self.shrunk_mean(latest[-w:]) for w in LATEST_WINDOWS]
         np.testing.assert_allclose(contexts.latest_mean[b], values, rtol=1e-5, atol=1e-6)
         assert contexts.latest_count[b] == min(len(latest), LATEST_WINDOWS[-1])
+        np.testing.assert_allclose(contexts.forecast[b, 0], self.forecast(), rtol=1e-4, atol=1e-5)
 
     @staticmethod
     def padded(items: list, filler: float) -> list:
