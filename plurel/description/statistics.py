@@ -150,6 +150,7 @@ def histogram(values: np.ndarray, are_whole: bool = False) -> Histogram:
         width = (high - low) // _BINS + 1
         bins = ((inside - low) // width).astype(int)
         return Histogram(np.bincount(bins), float(low), float(high), outside)
-    place = (inside / 2 - low / 2) / (high / 2 - low / 2)
+    unit = 1.0 if high - low < np.inf else 2.0  # a range may exceed the largest float, its half does not
+    place = (inside / unit - low / unit) / (high / unit - low / unit)
     bins = np.minimum((place * _BINS).astype(int), _BINS - 1)
     return Histogram(np.bincount(bins, minlength=_BINS), low, high, outside)

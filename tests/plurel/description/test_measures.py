@@ -30,6 +30,12 @@ def test_a_histogram_counts_every_value_once(values: np.ndarray, are_whole: bool
         assert finite.min() <= found.low <= found.high <= finite.max()
 
 
+def test_the_smallest_and_the_largest_floats_have_bins() -> None:
+    for values in ([5e-324, 0.0], [-1.7e308, 1.7e308], [1.7e308, np.nextafter(1.7e308, 0)]):
+        found = histogram(np.array(values))
+        assert found.counts.tolist() == [1, *[0] * 34, 1]
+
+
 def test_bins_of_whole_numbers_hold_equally_many() -> None:
     assert histogram(np.arange(5.0), True).counts.tolist() == [1] * 5
     counts = histogram(np.arange(141.0), True).counts
