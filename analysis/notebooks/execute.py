@@ -37,7 +37,9 @@ def execute(path: Path, folder: Path) -> NotebookNode:
         nbclient.exceptions.CellExecutionError: for the first cell that fails, with its traceback.
     """
     notebook = nbformat.read(path, as_version=4)
-    client = NotebookClient(notebook, timeout=TIMEOUT_S, resources={"metadata": {"path": str(folder)}})
+    client = NotebookClient(
+        notebook, coalesce_streams=True, timeout=TIMEOUT_S, resources={"metadata": {"path": str(folder)}}
+    )
     paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
     # what the caller has set for Weights & Biases would speak in the outputs
     own = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_")}
