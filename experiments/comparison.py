@@ -88,7 +88,7 @@ def kept_predictions(path: Path, models: TaskModels, entry: Entry) -> Prediction
 def task_rows(store: Store, task: str, found: dict[Entry, Predictions]) -> tuple[list[dict], list[dict]]:
     """Rows of transfer.csv (every entry, split and metric) and of lifts.csv (test rows, seeds together)."""
     info = store.tasks[task]
-    train_std = float(np.nanstd(store.task_targets(task, "train"), ddof=1))
+    train_std = store.target_std(task)
     sign = lift_signs(info.task_type)
     scores, lifts = [], []
     for split in SPLITS:

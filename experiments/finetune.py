@@ -7,7 +7,6 @@ import tempfile
 from pathlib import Path
 
 import hydra
-import numpy as np
 from omegaconf import DictConfig
 from tqdm.auto import tqdm
 
@@ -115,7 +114,7 @@ def main(cfg: DictConfig) -> None:
         if process_rank() > 0:
             return
         save_checkpoint(model, run_dir / "checkpoint")
-        train_std = float(np.nanstd(store.task_targets(task, "train"), ddof=1))
+        train_std = store.target_std(task)
         for split in ("val", "test"):
             prediction = predict_task(model, store, texts, task, split, **how.options())
             found = score(store.tasks[task].task_type, store.task_targets(task, split), prediction, train_std)

@@ -30,7 +30,7 @@ class BestOnValidation(Callback):
     def __init__(self, store: Store, texts: TextTable, task: str, how: TaskContexts) -> None:
         self.store, self.texts, self.task, self.how = store, texts, task, how
         info, target = store.tasks[task], store.task_targets(task, "val")
-        self.metric = task_metrics(info.task_type, float(np.nanstd(store.task_targets(task, "train"), ddof=1)))[0]
+        self.metric = task_metrics(info.task_type, store.target_std(task))[0]
         known = np.flatnonzero(~np.isnan(target))
         if len(known) > MAX_ROWS:
             known = np.sort(np.random.default_rng(how.seed).choice(known, MAX_ROWS, replace=False))

@@ -34,7 +34,7 @@ def score_rows(store: Store, task: str, predictions: dict[str, dict[str, np.ndar
         predictions: model -> split -> float64 in the task's row order.
     """
     info = store.tasks[task]
-    train_std = float(np.nanstd(store.task_targets(task, "train"), ddof=1))
+    train_std = store.target_std(task)
     directions = {m.name: m.higher_is_better for m in task_metrics(info.task_type, train_std)}
     rows = []
     for split in EVAL_SPLITS:
@@ -86,11 +86,12 @@ def transfer_table(
 
 def print_table(table: pd.DataFrame) -> None:
     """One line per task, split and metric, one column per model; then the lift of each model over label history."""
-    models = ["constant", "entity_mean", "label_history", "label_regression", "zero-shot", "fine-tuned"]
+    trained = ["zero-shot", "fine-tuned"]
+    models = ["constant", "entity_mean", "label_history", "label_regression", *trained]
     wide = table.pivot_table(index=["dataset", "task", "metric", "split"], columns="model", values="value", sort=False)
     print(wide[[m for m in models if m in wide]].round(2).to_string())
     first = (
-        table["metric"].isin(("auroc", "r2", "accuracy")) & (table["split"] == "test") & table["model"].isin(models[4:])
+        table["metric"].isin(("auroc", "r2", "accuracy")) & (table["split"] == "test") & table["model"].isin(trained)
     )
     lifts = table[first]
     if len(lifts):

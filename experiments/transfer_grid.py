@@ -80,7 +80,7 @@ def _draw_rows(store: Store, task: str, count: int) -> np.ndarray:
 
 def _scores(store: Store, task: str, chosen: np.ndarray, predictions: Mapping[str, np.ndarray]) -> list[dict]:
     info, target = store.tasks[task], store.task_targets(task, "test")[chosen]
-    train_std = float(np.nanstd(store.task_targets(task, "train"), ddof=1))
+    train_std = store.target_std(task)
     intervals = bootstrap_intervals(info.task_type, target, predictions, "label_history", train_std)
     better = {metric: sign > 0 for metric, sign in lift_signs(info.task_type).items()}
     common = {"dataset": store.name, "task": task, "task_type": info.task_type, "split": "test"}

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rfm.contexts import OWN_LABELS
+from rfm.contexts import OWN_LABELS, Contexts
 
 
 class Graph(NamedTuple):
@@ -74,6 +74,11 @@ class Output(NamedTuple):
     own_value: np.ndarray
     own_text: np.ndarray
     own_count: np.ndarray
+
+    @classmethod
+    def of(cls, contexts: Contexts) -> Output:
+        """The arrays themselves: what the kernel writes is in `contexts`."""
+        return cls(*(getattr(contexts, name) for name in cls._fields))
 
 
 # Positions in Scratch.count: fill of the buffers; the level being drawn from, the deepest one with rows, the groups of

@@ -13,12 +13,13 @@ import dataclasses
 import numpy as np
 
 from rfm.contexts import Contexts
+from rfm.sampler import Protocol, shown_statistics
 from rfm.store import SemType, TaskInfo
 
 MULTICLASS = "multiclass_classification"
 
 
-def ask_class(contexts: Contexts, task: TaskInfo, position: int | np.ndarray, protocol: str) -> Contexts:
+def ask_class(contexts: Contexts, task: TaskInfo, position: int | np.ndarray, protocol: Protocol) -> Contexts:
     """The contexts with the question for one class.
 
     Args:
@@ -26,10 +27,9 @@ def ask_class(contexts: Contexts, task: TaskInfo, position: int | np.ndarray, pr
         position: of the class in `task.classes`, int or int (B,), one for each context.
         protocol: whose statistics standardise the answer, see `rfm.sampler`.
     """
-    which = "whole" if protocol == "paper" else "train"
     chosen = np.broadcast_to(position, contexts.key.shape)[:, None]  # (B, 1)
     text, name_text = (np.array([getattr(c, key) for c in task.classes], np.int32) for key in ("text", "name_text"))
-    mean, std = np.array([c.stats[which] for c in task.classes]).T
+    mean, std = np.array([c.stats[shown_statistics(protocol)] for c in task.classes]).T
     asked = contexts.column_idx == task.target_column
     answer, own_answer = (
         ((texts == text[chosen]) - mean[chosen]) / std[chosen] for texts in (contexts.cell_text, contexts.own_text)

@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from rfm.contexts import Contexts
 from rfm.errors import RfmError
-from rfm.sampler import ContextSampler
+from rfm.sampler import ContextSampler, shown_statistics
 from rfm.store import NEVER, NO_TIME, Column, SemType, Store, TextTable
 
 
@@ -150,7 +150,7 @@ def explain_context(
 def _forecast(sampler: ContextSampler, contexts: Contexts, column: int) -> dict[str, float | None]:
     if not contexts.latest_count[0]:
         return {"forecast": None, "forecast_error": None}
-    mean, std = sampler.store.columns[column].stats["whole" if sampler.protocol == "paper" else "train"]
+    mean, std = sampler.store.columns[column].stats[shown_statistics(sampler.protocol)]
     forecast, error = contexts.forecast[0].tolist()
     return {"forecast": mean + std * forecast, "forecast_error": std * error}
 
@@ -208,7 +208,7 @@ def _show(sampler: ContextSampler, contexts: Contexts, i: int, texts: TextTable 
     if column.sem_type is SemType.TEXT:
         text = int(contexts.cell_text[0, i])
         return f"text {text}" if texts is None else texts.strings[text]
-    mean, std = column.stats["whole" if sampler.protocol == "paper" else "train"]
+    mean, std = column.stats[shown_statistics(sampler.protocol)]
     value = float(contexts.value[0, i]) * std + mean
     if column.sem_type is SemType.BOOLEAN:
         return "true" if value > 0.5 else "false"

@@ -34,11 +34,19 @@ class PastLabels:
 
     Args:
         horizons: how far each of some rows sees.
+        num_fkeys: the most foreign keys of any row.
     """
 
-    def __init__(self, store: Store, graph: Graph, rules: Rules, horizons: Callable[[np.ndarray], Horizons]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        graph: Graph,
+        rules: Rules,
+        horizons: Callable[[np.ndarray], Horizons],
+        num_fkeys: int,
+    ) -> None:
         self._store, self._graph, self._rules, self._horizons = store, graph, rules, horizons
-        self._num_fkeys = max([1, *(len(table.fkeys) for table in store.tables.values())])
+        self._num_fkeys = num_fkeys
         self._columns: dict[int, _Column] = {}
 
     def note(self, contexts: Contexts, rows: np.ndarray, columns: np.ndarray, label_limit: np.ndarray) -> None:
@@ -79,7 +87,7 @@ class PastLabels:
     def _means_before(self, labels: Labels, column: int, latest: LatestLabels) -> np.ndarray:
         """What a context of each label's row says of past labels by `label_means`."""
         known = Contexts.empty(np.zeros(len(labels.row), np.uint64), 0, 1)
-        out = Output(**{name: getattr(known, name) for name in Output._fields})
+        out = Output.of(known)
         horizons, columns = self._horizons(labels.row), np.full(len(labels.row), column)
         scratch = new_scratch(0, self._num_fkeys, 1)
         list_own_labels(self._graph, self._rules, labels.row, columns, *horizons, out, scratch)

@@ -16,7 +16,7 @@ from rfm.contexts import Contexts
 from rfm.errors import RfmError
 from rfm.model import RelationalTransformer, sequence_losses
 from rfm.random_keys import item_keys
-from rfm.sampler import ContextSampler, Policy, Protocol
+from rfm.sampler import ContextSampler, Policy, Protocol, shown_statistics
 from rfm.store import SemType, Store, TextTable
 
 
@@ -87,7 +87,7 @@ def predict_task(
     raw = raw[:, 0]
     if column.sem_type == SemType.BOOLEAN:
         return np.exp(-np.logaddexp(0.0, -raw))  # the logistic function, without overflow
-    mean, std = column.stats["whole" if protocol == "paper" else "train"]
+    mean, std = column.stats[shown_statistics(protocol)]
     return raw * std + mean
 
 

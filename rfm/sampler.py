@@ -42,6 +42,11 @@ _END_OF_TIME = NEVER - 1  # what a seed without a time sees; rows of time NEVER 
 _ANY_SPLIT = len(SPLITS)
 
 
+def shown_statistics(protocol: Protocol) -> Literal["whole", "train"]:
+    """Which of a column's statistics standardise what a protocol shows."""
+    return "whole" if protocol == "paper" else "train"
+
+
 class ContextSampler:
     """Draws contexts of one store under one protocol; calls do not influence one another, so threads may share it.
 
@@ -103,7 +108,9 @@ class ContextSampler:
         self.label_history = label_history
         self._graph = _graph(store, self.task)
         self._rules = self._make_rules()
-        self._past = PastLabels(store, self._graph, self._rules, self._horizons) if label_history else None
+        self._past = None
+        if label_history:
+            self._past = PastLabels(store, self._graph, self._rules, self._horizons, self._num_fkeys)
         self._column_table = np.array(
             [list(store.tables).index(column.table) for column in store.columns], dtype=np.int64
         )
@@ -115,7 +122,7 @@ class ContextSampler:
     def _make_rules(self) -> Rules:
         columns = self.store.columns
         mean, std = self.store.column_stats("whole")
-        shown_mean, shown_std = self.store.column_stats("whole" if self.protocol == "paper" else "train")
+        shown_mean, shown_std = self.store.column_stats(shown_statistics(self.protocol))
         relbench_task = self.protocol == "relbench" and self.task is not None
         removed = set() if self.task is None else set(self.task.remove_columns)
         own_share, recent_share = SHARES[self.policy]
@@ -154,7 +161,7 @@ class ContextSampler:
         keys = np.asarray(keys).astype(np.uint64)
         self._check_items(rows, columns, keys)
         contexts = Contexts.empty(keys, self.ctx_len, self.num_parents)
-        out = Output(**{name: getattr(contexts, name) for name in Output._fields})
+        out = Output.of(contexts)
         done, scale, horizons = 0, 1, self._horizons(rows)
         while done < len(rows):
             scratch = new_scratch(self.ctx_len, self._num_fkeys, scale)

@@ -30,7 +30,7 @@ def boosting_predictions(
     """
     info = store.tasks[task]
     target = store.task_targets(task, "train")
-    select = task_metrics(info.task_type, float(np.nanstd(target, ddof=1)))[0]
+    select = task_metrics(info.task_type, store.target_std(task))[0]
     val_target = store.task_targets(task, "val")
     best, best_score = None, float("nan")
     for leaves in LEAVES:

@@ -25,7 +25,7 @@ import numpy as np
 from experiments.baselines.seeds import SPLITS
 from rfm.metrics import task_metrics
 from rfm.random_keys import item_keys
-from rfm.sampler import ContextSampler
+from rfm.sampler import ContextSampler, shown_statistics
 from rfm.store import SemType, Store, TaskInfo
 
 HISTORY_LENGTHS = (1, 2, 3, 5, 8, 10, 15, 20, 30)
@@ -122,7 +122,7 @@ def baseline_predictions(store: Store, task: str, protocol: str) -> dict[str, di
     classes = np.arange(len(info.classes))
     prior = (train[~np.isnan(train), None] == classes).mean(0) if info.classes else float(np.nanmean(train))
     history = class_history if info.classes else history_mean
-    select = task_metrics(info.task_type, float(np.nanstd(train, ddof=1)))[0]
+    select = task_metrics(info.task_type, store.target_std(task))[0]
     val_target = store.task_targets(task, "val")
     known = ~np.isnan(val_target)
     pools = entity_pools(store, task)
@@ -156,6 +156,6 @@ def _label_regression(store: Store, task: TaskInfo, split: str, protocol: str) -
     rows = store.task_rows(task.name, split)
     forecast = sampler.sample(rows, task.target_column, item_keys(0, rows)).forecast[:, 0].astype(np.float64)
     column = store.columns[task.target_column]
-    mean, std = column.stats["whole" if protocol == "paper" else "train"]
+    mean, std = column.stats[shown_statistics(protocol)]
     value = mean + std * forecast
     return np.clip(value, 0, 1) if column.sem_type == SemType.BOOLEAN else value

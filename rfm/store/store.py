@@ -156,6 +156,10 @@ class Store:
         """float64 raw targets of `task_rows`, NaN where hidden or missing."""
         return np.array(self._split(self._task_target[self.task(task).name], task, split))
 
+    def target_std(self, task: str) -> float:
+        """The standard deviation (ddof=1) of the task's known train targets, the unit of relbench's NMAE."""
+        return float(np.nanstd(self.task_targets(task, "train"), ddof=1))
+
     def cells(self, row: int) -> dict[str, float | int]:
         """Column name -> raw value (text id for text) of one row, for inspection."""
         found: dict[str, float | int] = {}
