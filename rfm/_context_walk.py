@@ -110,7 +110,7 @@ def _pop_level(graph, rules, scratch):
 
 
 @jit
-def _end_of_time(row_time, rows, start, end, limit):
+def end_of_time(row_time, rows, start, end, limit):
     """First position in [start, end) of `rows` (sorted by time) whose row is later than `limit`."""
     while start < end:
         middle = (start + end) >> 1
@@ -129,8 +129,8 @@ def _label_range(graph, seed, entity):
         return np.int64(0), np.int64(0)
     start, end = graph.label_offset[local], graph.label_offset[local + 1]
     if not seed.timeless_labels:
-        start = _end_of_time(graph.row_time, graph.label_row, start, end, NO_TIME)
-    return start, _end_of_time(graph.row_time, graph.label_row, start, end, seed.label_limit)
+        start = end_of_time(graph.row_time, graph.label_row, start, end, NO_TIME)
+    return start, end_of_time(graph.row_time, graph.label_row, start, end, seed.label_limit)
 
 
 @jit
@@ -141,7 +141,7 @@ def expand(graph, rules, seed, scratch, row, depth):
         if graph.row_time[parent] <= seed.cutoff:  # NO_TIME is the smallest number
             push(scratch, parent, depth + 1)
     start = graph.child_offset[row]
-    end = _end_of_time(graph.row_time, graph.child_row, start, graph.child_offset[row + 1], seed.cutoff)
+    end = end_of_time(graph.row_time, graph.child_row, start, graph.child_offset[row + 1], seed.cutoff)
     if end > start:
         kind = CHILDREN if end - start <= rules.max_bfs_width else SOME_CHILDREN
         append(scratch, depth + 1, start, end - start, min(end - start, rules.max_bfs_width), kind)
@@ -164,7 +164,7 @@ def start_phase(graph, rules, seed, scratch, phase):
             start, end = _label_range(graph, seed, parent)
         elif phase == RECENT or i < num_parents:
             start = graph.child_offset[parent]
-            end = _end_of_time(graph.row_time, graph.child_row, start, graph.child_offset[parent + 1], seed.cutoff)
+            end = end_of_time(graph.row_time, graph.child_row, start, graph.child_offset[parent + 1], seed.cutoff)
         scratch.source[i, 0], scratch.source[i, 1] = start, end
 
 

@@ -168,7 +168,7 @@ class ContextSampler:
             done = fill_contexts(self._graph, self._rules, rows, columns, keys, *horizons, out, scratch, done)
             scale *= 2
         if self._past is not None:
-            self._past.note(contexts, rows, columns, horizons[1])
+            self._past.note(contexts, rows, columns, horizons)
         return contexts
 
     def visible_labels(self, row: int) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,10 +43,13 @@ class ToyTask:
 
 @dataclass(frozen=True)
 class ToyDatabase:
-    """`columns`: table -> [(name, type)], label tables (`task:*`) last; `rows` in the order of the tables."""
+    """`columns`: table -> [(name, type)], label tables (`task:*`) last; `rows` in the order of the tables.
+
+    `fkeys`: table -> the table that each of its foreign keys names.
+    """
 
     columns: dict[str, list[tuple[str, SemType]]]
-    num_fkeys: dict[str, int]
+    fkeys: dict[str, list[str]]
     rows: list[ToyRow]
     tasks: dict[str, ToyTask]
     store: Store
@@ -60,7 +64,7 @@ def csr(lists: list[list[int]], dtype: type = np.int32) -> tuple[np.ndarray, np.
 
 def make_database(
     columns: dict[str, list[tuple[str, SemType]]],
-    num_fkeys: dict[str, int],
+    fkeys: dict[str, list[str]],
     rows: list[ToyRow],
     tasks: list[ToyTask],
     seed: int = 0,
@@ -76,9 +80,9 @@ def make_database(
     tables, first = [], 0
     for table in columns:
         of_table = tuple(c.id for c in infos if c.table == table)
-        fkeys = {f"key_{k}": "any" for k in range(num_fkeys[table])}
+        keys = {f"key_{k}": parent for k, parent in enumerate(fkeys.get(table, []))}
         size = len(table_rows[table])
-        tables.append(TableInfo(table, first, size, "id", None, fkeys, of_table, table.startswith("task:")))
+        tables.append(TableInfo(table, first, size, "id", None, keys, of_table, table.startswith("task:")))
         first += size
     children: list[list[int]] = [[] for _ in rows]
     for r in sorted(range(len(rows)), key=lambda r: (rows[r].time, r)):
@@ -114,7 +118,7 @@ def make_database(
         task_infos.append(TaskInfo(task.name, kind, "regression", task.entity_table, "id", *names))
     meta = StoreMeta("toy", "", "", "", VAL_TIME, TEST_TIME, tuple(tables), tuple(infos), tuple(task_infos), {}, {})
     store = Store(Path("toy"), meta, arrays)
-    return ToyDatabase(columns, num_fkeys, rows, {task.name: task for task in tasks}, store)
+    return ToyDatabase(columns, fkeys, rows, {task.name: task for task in tasks}, store)
 
 
 def random_database(seed: int) -> ToyDatabase:
@@ -158,7 +162,59 @@ def random_database(seed: int) -> ToyDatabase:
     leaking = tuple((table, name) for table, name in column_id if rng.random() < 0.1)
     tasks = [ToyTask(t[5:], e, (t, "target"), int(rng.integers(0, 5)), leaking) for t, e in entity_of.items()]
     tasks.append(ToyTask("gamma", "t0", ("t0", "c0"), 1, leaking))
-    return make_database(columns, {name: len(keys) for name, keys in fkeys.items()}, rows, tasks, seed)
+    return make_database(columns, fkeys, rows, tasks, seed)
+
+
+def log_days(seconds: int) -> float:
+    return math.log(max(seconds, 1) / 86400)
+
+
+def parent_features(
+    database: ToyDatabase, task: str | None, protocol: str, row: int, column: int, until: int
+) -> list[tuple[float, int]]:
+    """(value, kind) of the features of `rfm.parent_features`: parents' own values, then each parent's child tables."""
+    store, rows = database.store, database.rows
+    removed = () if task is None else database.tasks[task].remove_columns
+    stats = [(c.stats["whole"], c.stats["whole" if protocol == "paper" else "train"]) for c in store.columns]
+
+    def shown(table: str) -> list[int]:
+        own = [c for c in store.columns if c.table == table and (c.table, c.name) not in removed and c.id != column]
+        return [c.id for c in own if c.sem_type in (SemType.NUMBER, SemType.BOOLEAN)]
+
+    def value(r: int | None, c: int) -> float | None:
+        if r is None or c not in rows[r].cells:
+            return None
+        (mean, std), (shown_mean, shown_std) = stats[c]
+        return float(np.clip((rows[r].cells[c] * std + mean - shown_mean) / shown_std, -10, 10))
+
+    def shrunk_mean(values: list[float | None]) -> float:
+        known = [v for v in values if v is not None]
+        return sum(known) / (len(known) + 1)
+
+    keys = database.fkeys.get(rows[row].table, [])
+    found, links, origin = [], [], min((r.time for r in rows if r.time not in (NO_TIME, NEVER)), default=NEVER)
+    for table in dict.fromkeys(keys):
+        parents: list[int | None] = [p for p in rows[row].parents if rows[p].table == table]
+        for parent in (parents + [None] * keys.count(table))[: keys.count(table)]:
+            parent = None if parent is None or rows[parent].time > until else parent
+            found += [(value(parent, c) or 0.0, 2) for c in shown(table)]
+            links += [(parent, child) for child in database.columns if table in database.fkeys.get(child, [])]
+    for parent, child in links:
+        if child.startswith("task:"):
+            continue
+        pointing = [(r.time, i) for i, r in enumerate(rows) if r.table == child for p in r.parents if p == parent]
+        seen = sorted(((time, i) for time, i in pointing if time <= until), reverse=True)
+        found.append((math.log(1 + len(seen)), 2))
+        for k in (1, 8):
+            is_dated = len(seen) >= k and seen[k - 1][0] != NO_TIME
+            found.append((log_days(until - seen[k - 1][0] if is_dated else until - origin), 2))
+        found += [(shrunk_mean([value(i, c) for _, i in seen[:8]]), 1) for c in shown(child)]
+    return found
+
+
+@pytest.fixture(scope="session")
+def plain_parent_features() -> Callable[..., list[tuple[float, int]]]:
+    return parent_features
 
 
 @pytest.fixture(scope="session")

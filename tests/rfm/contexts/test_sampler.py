@@ -174,7 +174,7 @@ def test_history_shows_own_labels_most_recent_first(make_toy, toy_row, toy_task)
     rows += [toy_row("task:churn", time=t, split=0, cells={2: 0.1, 3: 1.0}, parents=(0,)) for t in range(10)]
     database = make_toy(
         columns,
-        {"user": 0, "visit": 1, "task:churn": 1},
+        {"visit": ["user"], "task:churn": ["user"]},
         rows,
         [toy_task("churn", "user", ("task:churn", "target"), 2)],
     )
@@ -194,7 +194,7 @@ def test_mixed_shows_own_rows_then_recent_children_then_the_rest(make_toy, toy_r
     rows += [toy_row("visit", time=t, cells={1: 0.5}, parents=(0,)) for t in range(100)]
     rows += [toy_row("task:churn", time=t, split=0, cells={2: 1.0}, parents=(0,)) for t in range(100)]
     task = toy_task("churn", "user", ("task:churn", "target"), 1)
-    database = make_toy(columns, {"user": 0, "visit": 1, "task:churn": 1}, rows, [task])
+    database = make_toy(columns, {"visit": ["user"], "task:churn": ["user"]}, rows, [task])
     options = {"ctx_len": 40, "policy": "mixed", "max_bfs_width": 10}
     sampler = ContextSampler(database.store, task="churn", split="train", protocol="temporal", **options)
     contexts = sampler.sample(np.full(50, 101 + 80), 2, item_keys(0, np.arange(50)))
@@ -215,8 +215,7 @@ def test_own_rows_of_pretraining_are_siblings_of_the_same_table(make_toy, toy_ro
     rows += [toy_row("rating", time=t, cells={0: 1.0}, parents=(0, 2)) for t in (1, 2, 3)]
     rows += [toy_row("rating", time=t, cells={0: 1.0}, parents=(0, 1)) for t in (4, 9)]
     rows += [toy_row("visit", time=t, cells={1: 1.0}, parents=(0,)) for t in (5, 6)]
-    num_fkeys = {"user": 0, "film": 0, "rating": 2, "visit": 1}
-    database = make_toy(columns, num_fkeys, rows, [])
+    database = make_toy(columns, {"rating": ["user", "film"], "visit": ["user"]}, rows, [])
     seed_row = 7  # time 9, user 0, film 1
     sampler = ContextSampler(database.store, ctx_len=20, policy="history")
     cells = one(sampler.sample(np.array([seed_row]), 0, np.zeros(1, np.uint64)), 0)
@@ -230,7 +229,7 @@ def test_own_rows_of_pretraining_look_like_labels(make_toy, toy_row) -> None:
     columns["rating"] = [("stars", SemType.NUMBER), ("when", SemType.DATETIME), ("note", SemType.TEXT)]
     rows = [toy_row("user", cells={0: 1.0})]
     rows += [toy_row("rating", time=t, cells={1: 1.0, 2: 1.0, 3: 1}, parents=(0,)) for t in range(9)]
-    database = make_toy(columns, {"user": 0, "rating": 1}, rows, [])
+    database = make_toy(columns, {"rating": ["user"]}, rows, [])
     sampler = ContextSampler(database.store, ctx_len=80, policy="mixed")  # a twentieth: two rows of two cells
     cells = one(sampler.sample(np.array([9]), 1, np.zeros(1, np.uint64)), 0)
     assert [c for r, c in cells if r == 9] == [1, 2, 3]
@@ -248,7 +247,8 @@ def test_buffers_grow(make_toy, toy_row, toy_task) -> None:
     rows += [toy_row("leaf", cells={1: 1.0}, parents=(0, chain))] * hub
     rows += [toy_row("task:t", time=r, split=0, cells={2: 1.0}, parents=(chain,)) for r in range(hub)]
     task = toy_task("t", "hub", ("task:t", "target"), 0)
-    database = make_toy(columns, {"link": 1, "hub": 1, "leaf": 2, "task:t": 1}, rows, [task])
+    fkeys = {"link": ["link"], "hub": ["link"], "leaf": ["link", "hub"], "task:t": ["hub"]}
+    database = make_toy(columns, fkeys, rows, [task])
     for policy in ("paper", "history", "mixed"):
         options = {"policy": policy, "max_bfs_width": 2 * hub}
         sampler = ContextSampler(database.store, ctx_len=2 * hub + 100, task="t", split="train", **options)
@@ -262,7 +262,7 @@ def test_buffers_grow(make_toy, toy_row, toy_task) -> None:
 def test_width_draws_children_evenly(make_toy, toy_row) -> None:
     columns = {"hub": [("size", SemType.NUMBER)], "leaf": [("x", SemType.NUMBER)]}
     rows = [toy_row("hub", cells={0: 1.0})] + [toy_row("leaf", cells={1: 1.0}, parents=(0,))] * 20
-    database = make_toy(columns, {"hub": 0, "leaf": 1}, rows, [])
+    database = make_toy(columns, {"leaf": ["hub"]}, rows, [])
     sampler = ContextSampler(database.store, ctx_len=100, max_bfs_width=5)
     num_seeds = 4000
     contexts = sampler.sample(np.zeros(num_seeds, int), 0, item_keys(7, np.arange(num_seeds)))

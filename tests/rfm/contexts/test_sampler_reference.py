@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from rfm.contexts import LATEST_WINDOWS, OWN_LABELS
+from rfm.label_regression import LabelRegression
 from rfm.sampler import ContextSampler
 from rfm.store import NEVER, NO_TIME, SemType
 
@@ -37,7 +38,8 @@ class SplitMix64:
 class Reference:
     """The context of one seed, cell by cell."""
 
-    def __init__(self, database, task, split, protocol, policy, ctx_len, width, num_parents) -> None:
+    def __init__(self, database, task, split, protocol, policy, ctx_len, width, num_parents, parent_features) -> None:
+        self.parent_features = parent_features
         self.rows, self.columns = database.rows, database.store.columns
         self.database, self.protocol, self.policy = database, protocol, policy
         self.task = None if task is None else database.tasks[task]
@@ -158,42 +160,50 @@ class Reference:
         known = [r for r in older if self.task is None or self.is_label_known(self.rows[r])]
         return [r for r in self.by_time(known) if self.target in self.cells(r, like_label=False)]
 
-    def features(self, seed_row: int) -> list[float]:
-        """What is known of past labels before a row of the target's table, and a constant."""
+    def features(self, seed_row: int) -> list[tuple[float, int]]:
+        """(value, kind): what is known of past labels, and around its parents, before a row of the target's table."""
         if (seed_row, self.target) not in self.known_before:
             seed = self.seed_row
             self.seed_row, self.seed = seed_row, self.rows[seed_row]
             own, latest = self.own_labels(), self.latest_labels()
+            task = None if self.task is None else self.task.name
+            around = self.parent_features(
+                self.database, task, self.protocol, seed_row, self.target, self.last_seen(self.rows[seed_row])
+            )
             self.seed_row, self.seed = seed, self.rows[seed]
             means = [self.shrunk_mean(own[:window]) for window in (1, 2, 4, 8, 16, 32)]
             means += [self.shrunk_mean(latest[-window:]) for window in LATEST_WINDOWS]
             counts = [len(own), min(len(latest), LATEST_WINDOWS[-1])]
-            self.known_before[seed_row, self.target] = [*means, *(n / (n + 1) for n in counts), 1.0]
+            means += [n / (n + 1) for n in counts]
+            self.known_before[seed_row, self.target] = [*((mean, 0) for mean in means), *around]
         return self.known_before[seed_row, self.target]
+
+    def last_seen(self, row) -> int:
+        """Time of the last rows that are older than this one and that the protocol shows."""
+        if self.protocol != "relbench" or self.task is None or self.split == 0:
+            return row.time - 1
+        return min(row.time - 1, (self.database.val_time, self.database.test_time)[self.split - 1])
 
     def shrunk_mean(self, rows: list[int]) -> float:
         return sum(self.value(r, self.target) for r in rows) / (len(rows) + 1)
 
-    def forecast(self) -> float:
-        """By ridge regression on the labels that are visible, as of the last time that it was due."""
-        visible = self.latest_labels()
+    def forecast(self) -> np.ndarray:
+        """By the regression on the labels that are visible, as of the last time that it was due; with its error."""
+        if self.seed.time in (NO_TIME, NEVER) or self.columns[self.target].sem_type is SemType.TEXT:
+            return np.array([0, 1])
         table, last_split = self.columns[self.target].table, self.split if self.protocol == "relbench" else 3
-        all_labels = [
-            row
-            for row in self.rows
+        all_labels = self.by_time([
+            r
+            for r, row in enumerate(self.rows)
             if row.table == table and NO_TIME < row.time < NEVER and self.target in row.cells and row.split < last_split
-        ]
-        fitted = 0
-        while (following := min(fitted + max(1, fitted // 20), len(all_labels))) <= len(visible) and following > fitted:
-            fitted = following
-        if not fitted:
-            return 0.0
-        x = np.array([self.features(r) for r in visible[:fitted]])
-        y = np.array([self.value(r, self.target) for r in visible[:fitted]])
-        weights = np.linalg.lstsq(
-            np.concatenate([x, 10**0.5 * np.eye(x.shape[1])]), np.concatenate([y, np.zeros(x.shape[1])]), rcond=None
-        )[0]
-        return float(np.array(self.features(self.seed_row)) @ weights)
+        ])  # fmt: skip
+        time = np.array([self.rows[r].time for r in all_labels], np.int64)
+        value = np.array([self.value(r, self.target) for r in all_labels])
+        own, kinds = np.array(self.features(self.seed_row)).T
+        features = np.array([self.features(r) for r in all_labels]).reshape(len(all_labels), len(own), 2)[:, :, 0]
+        visible = self.latest_labels()
+        until = self.rows[visible[-1]].time if visible else -1
+        return LabelRegression(time, value, features, kinds).forecast(np.array([until]), own[None])[0]
 
     def recent_rows(self) -> list[tuple[int, int]]:
         """(row, depth), most recent first; the children of the seed itself are one hop away."""
@@ -280,7 +290,7 @@ class Reference:
         values = [self.shrunk_mean(latest[-w:]) for w in LATEST_WINDOWS]
         np.testing.assert_allclose(contexts.latest_mean[b], values, rtol=1e-5, atol=1e-6)
         assert contexts.latest_count[b] == min(len(latest), LATEST_WINDOWS[-1])
-        np.testing.assert_allclose(contexts.forecast[b, 0], self.forecast(), rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(contexts.forecast[b], self.forecast(), rtol=1e-4, atol=1e-4)
 
     @staticmethod
     def padded(items: list, filler: float) -> list:
@@ -290,14 +300,19 @@ class Reference:
 @pytest.mark.parametrize("policy", ["paper", "history", "mixed"])
 @pytest.mark.parametrize("protocol", ["paper", "temporal", "relbench"])
 @pytest.mark.parametrize("task", [None, "alpha", "beta", "gamma"])
-def test_same_contexts_as_the_plain_walk(random_toy, draw_seeds, task, protocol, policy) -> None:
+def test_same_contexts_as_the_plain_walk(
+    random_toy, draw_seeds, plain_parent_features, monkeypatch, task, protocol, policy
+) -> None:
+    """The regression is fitted after every label here; by itself it is held against another in its own test."""
+    monkeypatch.setattr("rfm.label_regression._FIRST_LABELS", 1)
     rng = np.random.default_rng(0)
     num_contexts = 0
     for database_seed in range(80):
         database = random_toy(database_seed)
         ctx_len, width, num_parents = int(rng.integers(1, 60)), int(rng.integers(1, 8)), int(rng.integers(1, 4))
         split = ("train", "val", "test")[rng.integers(3)]
-        reference = Reference(database, task, split, protocol, policy, ctx_len, width, num_parents)
+        sizes = (ctx_len, width, num_parents)
+        reference = Reference(database, task, split, protocol, policy, *sizes, plain_parent_features)
         options = {"protocol": protocol, "policy": policy, "max_bfs_width": width, "num_parents": num_parents}
         sampler = ContextSampler(database.store, ctx_len=ctx_len, task=task, split=split, **options)
         rows, columns = draw_seeds(database, task, split, rng, 8)
