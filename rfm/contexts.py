@@ -42,8 +42,8 @@ class Contexts:
         latest_mean: float32 (B, W), mean of the latest labels of any entity before the seed's time, one per length in
             `LATEST_WINDOWS`, shrunk by one label of value 0, which is the column's mean; 0 for text.
         latest_count: int64 (B,), how many labels there are for the longest window; 0 for text and without a time.
-        forecast: float32 (B, 2), what a regression on past labels says of the target, standardised, and its error, see
-            `rfm.label_regression`; 0 and 1 without past labels, for text and without a time.
+        forecast: float32 (B, 2), what a regression fitted to past labels says of the target, standardised, and its
+            error, see `rfm.label_regression`; 0 and 1 without past labels, for text and without a time.
         key: uint64 (B,), the item's random key.
     """
 

@@ -40,8 +40,8 @@ class ContextExplanation:
         shown_labels, shown_children: how many of them the context holds.
         own_labels, latest_labels: how many past labels of the entity, and of any entity, enter the means that go with
             the target (`rfm.label_history`).
-        forecast, forecast_error: what a regression on past labels says of the target, in its unit (a boolean: the part
-            that is true), and how far off it has been lately; None where there is no past label or no number.
+        forecast, forecast_error: what a regression fitted to past labels says of the target, in its unit (a boolean:
+            the part that is true), and how far off it has been lately; None where there is no past label or no number.
     """
 
     database: str

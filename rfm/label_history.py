@@ -1,8 +1,8 @@
 """What the target cell is told of past labels, more than a context has room for (not in the paper).
 
 A small model averages what it attends to badly, and zero-shot the mean of past labels is hard to beat
-(experiments/results/contexts). So the means come ready-made, with what a linear regression on them forecasts from the
-labels that are visible; pretraining teaches how far to trust it.
+(experiments/results/contexts). So the means come ready-made, with what a regression on them, and on the rows around the
+seed's parents, forecasts (`rfm.past_labels`); pretraining teaches how far to trust it.
 
 Axes: B contexts, H own labels, W windows of the latest labels.
 """

@@ -5,9 +5,9 @@ the mean of its last k visible ones, k chosen on validation. Both means are shru
 mean: (sum of labels + train mean) / (number of labels + 1). "Visible" is what the protocol shows a model at the
 seed's time (section 6 of the paper's facts); a label never sees itself.
 
-`label_regression` is the forecast that models with label history are told (`rfm.label_regression`): ridge regression,
-fitted to the labels before the seed, on the entity's last 1 to 32 labels and the latest 8 to 512 of any entity. What a
-model adds to it is what it reads in the database.
+`label_regression` is the forecast that models with label history are told (`rfm.label_regression`): ridge regressions,
+fitted to the labels before the seed, on the entity's last 1 to 32 labels, the latest 8 to 512 of any entity, and how
+many, how recent and of what mean values the entity's own rows are. What a transformer adds to it is what it has learnt.
 
 An autocomplete task has one label per entity, so its history is that of the rows which share a parent row; the
 foreign key, like k, is chosen on validation.

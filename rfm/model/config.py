@@ -14,8 +14,8 @@ from rfm.errors import RfmError
 class ModelConfig:
     """Sizes of a relational transformer (paper, section 5: 12 blocks, d_model 256, 8 heads, d_ff 1024, d_text 384).
 
-    `label_history`: whether the target cell also reads means of past labels and what a regression on them forecasts
-    (`rfm.label_history`), with decoders that start from the forecast; the paper's does not.
+    `label_history`: whether the target cell also reads means of past labels and what a regression fitted to
+    them forecasts (`rfm.label_history`), with decoders that start from the forecast; the paper's does not.
 
     Raises:
         RfmError: if a size is not a positive integer, label_history not a boolean, or num_heads no divisor of d_model.
