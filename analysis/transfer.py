@@ -40,7 +40,7 @@ INTERVALS = ("lower", "upper", "lift_lower", "lift_upper")
 REFERENCE = "label_history"
 BASELINES = (REFERENCE, "label_regression", "entity_mean", "constant", "boosting", "graphsage", "scratch")
 """Models without pretraining."""
-TRAINED = ("zero-shot", "real-only", "continued", "fine-tuned")
+TRAINED = ("zero-shot", "calibrated", "real-only", "continued", "fine-tuned")
 """Pretrained models."""
 METRIC_NAMES = {
     "auroc": "AUROC",

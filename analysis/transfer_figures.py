@@ -121,6 +121,7 @@ def _model_marks(models: list[str]) -> list[dict[str, object]]:
         "graphsage": (style.GREEN, "p", "none"),
         "scratch": (style.SKY_BLUE, "o", "none"),
         "zero-shot": (style.ORANGE, "o", style.ORANGE),
+        "calibrated": (style.ORANGE, "D", style.ORANGE),
         "real-only": (style.ORANGE, "^", style.ORANGE),
         "continued": (style.VERMILION, "s", style.VERMILION),
         "fine-tuned": (style.VERMILION, "P", style.VERMILION),

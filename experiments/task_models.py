@@ -7,6 +7,7 @@
 | graphsage     | train labels, the database as a graph                                               | yes   |
 | scratch       | train labels; the transformer with new weights                                      | yes   |
 | zero-shot     | the checkpoint's synthetic databases                                                |       |
+| calibrated    | the same, and the latest train labels say how far to trust it (`calibration`)       |       |
 | real-only     | the other real databases; new weights                                               | yes   |
 | continued     | the checkpoint's synthetic databases, then the other real ones                      | yes   |
 | fine-tuned    | the checkpoint's synthetic databases, then train labels of the task                 | yes   |
@@ -26,6 +27,7 @@ from experiments.baselines.boosting import boosting_predictions
 from experiments.baselines.features import Features, make_features
 from experiments.baselines.graphsage import GraphSageConfig, graphsage_predictions
 from experiments.baselines.trivial import baseline_predictions
+from experiments.calibration import calibrated_predictions
 from experiments.contexts import TaskContexts
 from experiments.continue_pretraining import continue_pretraining, other_stores
 from experiments.datasets import load_model
@@ -40,7 +42,17 @@ from rfm.store import Store, TextTable
 TRIVIAL = ("constant", "entity_mean", "label_history", "label_regression")
 TRAINED_ON_LABELS = ("boosting", "graphsage", "scratch", "fine-tuned")
 TRAINED = (*TRAINED_ON_LABELS, "real-only", "continued")
-MODELS = (*TRIVIAL, "boosting", "graphsage", "scratch", "zero-shot", "real-only", "continued", "fine-tuned")
+MODELS = (
+    *TRIVIAL,
+    "boosting",
+    "graphsage",
+    "scratch",
+    "zero-shot",
+    "calibrated",
+    "real-only",
+    "continued",
+    "fine-tuned",
+)
 
 Predictions = dict[str, np.ndarray]
 """{"val" | "test": float64 (rows,) in the task's row order}."""
@@ -74,7 +86,7 @@ class TaskModels:
 
     def has(self, entry: Entry) -> bool:
         """Whether there is such a model of the task."""
-        return entry.model != "label_regression" or not self.store.tasks[self.task].classes
+        return entry.model not in ("label_regression", "calibrated") or not self.store.tasks[self.task].classes
 
     def predict(self, entry: Entry) -> Predictions:
         """Trains what the entry needs and predicts."""
@@ -90,9 +102,12 @@ class TaskModels:
             return graphsage_predictions(
                 self.store, self.texts, self.task, self._protocol, sizes, entry.seed, train_rows=rows
             )
-        model = self._transformer(entry)
-        options = self._contexts(self.cfg.seed).options()
-        return {s: predict_task(model, self.store, self.texts, self.task, s, **options) for s in ("val", "test")}
+        model, how = self._transformer(entry), self._contexts(self.cfg.seed)
+        options = how.options()
+        found = {s: predict_task(model, self.store, self.texts, self.task, s, **options) for s in ("val", "test")}
+        if entry.model == "calibrated":
+            return calibrated_predictions(model, self.store, self.texts, self.task, how, found)
+        return found
 
     @property
     def _protocol(self) -> str:
@@ -111,7 +126,7 @@ class TaskModels:
     def _transformer(self, entry: Entry) -> RelationalTransformer:
         if entry.model in ("real-only", "continued"):
             return self._pretrained_on_others(entry)
-        if entry.model == "zero-shot":
+        if entry.model in ("zero-shot", "calibrated"):
             return load_model(self.cfg.checkpoint)
         if entry.model == "scratch":
             model, steps, lr = self._new_model(entry.seed), self.cfg.scratch_steps, self.cfg.train.lr

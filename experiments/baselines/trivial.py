@@ -147,11 +147,12 @@ def baseline_predictions(store: Store, task: str, protocol: str) -> dict[str, di
         "label_history": best_on_validation(HISTORY_LENGTHS) or constant,
     }
     if not info.classes:
-        found["label_regression"] = {s: _label_regression(store, info, s, protocol) for s in SPLITS[1:]}
+        found["label_regression"] = {s: label_regression(store, info, s, protocol) for s in SPLITS[1:]}
     return found
 
 
-def _label_regression(store: Store, task: TaskInfo, split: str, protocol: str) -> np.ndarray:
+def label_regression(store: Store, task: TaskInfo, split: str, protocol: str) -> np.ndarray:
+    """The forecasts of a split's rows, in the target's unit or as probabilities; float64 (rows,)."""
     sampler = ContextSampler(store, ctx_len=1, task=task.name, split=split, protocol=protocol)
     rows = store.task_rows(task.name, split)
     forecast = sampler.sample(rows, task.target_column, item_keys(0, rows)).forecast[:, 0].astype(np.float64)
