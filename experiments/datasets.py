@@ -58,5 +58,11 @@ def choose_tasks(store: Store, names: Sequence[str] | None) -> list[str]:
 
 
 def load_model(checkpoint: str) -> RelationalTransformer:
-    """The model of a name that comes with the package, such as plurel-small, or of a checkpoint's path."""
-    return load_pretrained(checkpoint) if checkpoint in pretrained_models() else load_checkpoint(Path(checkpoint))
+    """The model of a name that comes with the package, such as plurel-small, or of a checkpoint's path.
+
+    Raises:
+        RfmError: for an unknown name, or what is wrong with the checkpoint.
+    """
+    path = Path(checkpoint)
+    is_name = checkpoint in pretrained_models() or (len(path.parts) == 1 and not path.exists())
+    return load_pretrained(checkpoint) if is_name else load_checkpoint(path)
