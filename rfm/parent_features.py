@@ -37,7 +37,7 @@ class _Places(NamedTuple):
     own: np.ndarray  # int64 (slots,), first feature of the parent's own values
     link: np.ndarray  # int64 (slots, tables), first feature of the link, -1 without
     column: np.ndarray  # int64 (columns,), place among the values of a row of its table, -1 if it is none
-    width: np.ndarray  # int64 (tables,), values of a row
+    links: np.ndarray  # int64 (links, 2), first feature and number of means of each link
 
 
 class ParentFeatures:
@@ -64,12 +64,13 @@ class ParentFeatures:
             float64 (B, F). A missing parent has no rows; rows that there are not are as old as the database.
         """
         found = np.zeros((len(rows), len(self.kinds)))
-        seen, known = np.zeros(len(self._places.width), np.int64), np.zeros(len(self.kinds), np.int64)
+        seen, known = np.zeros(len(self._places.slot), np.int64), np.zeros(len(self.kinds), np.int64)
         _fill(self._graph, self._rules, self._places, rows, until, self._origin, seen, known, found)
         return found
 
 
 def _places(store: Store, rules: Rules, target_column: int) -> tuple[_Places, np.ndarray]:
+    """Where each feature stands and its kind: first the own values of all parents, then link by link."""
     names, tables = list(store.tables), list(store.tables.values())
     parents = list(store.tables[store.columns[target_column].table].fkeys.values())
     slots = [names.index(name) for name in dict.fromkeys(parents) for _ in range(parents.count(name))]
@@ -88,7 +89,7 @@ def _places(store: Store, rules: Rules, target_column: int) -> tuple[_Places, np
         own=np.zeros(len(slots), np.int64),
         link=np.full((len(slots), len(tables)), -1),
         column=np.full(len(store.columns), -1),
-        width=width,
+        links=np.zeros((len(links), 2), np.int64),
     )
     for columns, number in zip(shown, width, strict=True):
         places.column[columns[:number]] = np.arange(number)
@@ -96,8 +97,9 @@ def _places(store: Store, rules: Rules, target_column: int) -> tuple[_Places, np
     for slot, parent in enumerate(slots):
         places.slot[parent, slots[:slot].count(parent)], places.own[slot] = slot, len(kinds)
         kinds += [ACTIVITY] * width[parent]
-    for slot, child in links:
+    for link, (slot, child) in enumerate(links):
         places.link[slot, child] = len(kinds)
+        places.links[link] = len(kinds), width[child]
         kinds += [ACTIVITY] * _MEANS + [VALUES] * width[child]
     return places, np.array(kinds, np.int8)
 
@@ -134,11 +136,9 @@ def _fill(graph, rules, places, rows, until, origin, seen, known, out):
 @jit
 def _start(places, longest, out, b):
     """Gives every link the ages of rows that there are not."""
-    for slot in range(places.link.shape[0]):
-        for table in range(places.link.shape[1]):
-            first = places.link[slot, table]
-            if first >= 0:
-                out[b, first + _LATEST_AGE] = out[b, first + _EIGHTH_AGE] = _log_days(longest)
+    for link in range(places.links.shape[0]):
+        first = places.links[link, 0]
+        out[b, first + _LATEST_AGE] = out[b, first + _EIGHTH_AGE] = _log_days(longest)
 
 
 @jit
@@ -175,13 +175,11 @@ def _add_values(graph, rules, places, row, first, known, out, b):
 @jit
 def _finish(places, known, out, b):
     """Turns sums into means and numbers into logs."""
-    for slot in range(places.link.shape[0]):
-        for table in range(places.link.shape[1]):
-            first = places.link[slot, table]
-            if first >= 0:
-                for i in range(first + _MEANS, first + _MEANS + places.width[table]):
-                    out[b, i] /= known[i] + 1
-                out[b, first + _COUNT] = math.log(1 + out[b, first + _COUNT])
+    for link in range(places.links.shape[0]):
+        first = places.links[link, 0]
+        for i in range(first + _MEANS, first + _MEANS + places.links[link, 1]):
+            out[b, i] /= known[i] + 1
+        out[b, first + _COUNT] = math.log(1 + out[b, first + _COUNT])
 
 
 @jit
