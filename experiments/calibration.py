@@ -13,6 +13,7 @@ import numpy as np
 
 from experiments.baselines.trivial import label_regression
 from experiments.contexts import TaskContexts
+from rfm.datamodule import labelled_rows
 from rfm.model import RelationalTransformer
 from rfm.predict import predict_task
 from rfm.store import Store, TextTable
@@ -46,9 +47,8 @@ def calibrated_predictions(
     """
     info = store.tasks[task]
     label = store.task_targets(task, "train")
-    known = np.flatnonzero(~np.isnan(label))
-    time = np.asarray(store.row_time[store.task_rows(task, "train")])[known]
-    latest = np.sort(known[np.argsort(time, kind="stable")][-NUM_LABELS:])
+    known, rows = labelled_rows(store, task, 1.0, how.seed)
+    latest = np.sort(known[np.argsort(store.row_time[rows], kind="stable")][-NUM_LABELS:])
     shown = predict_task(model, store, texts, task, "train", **how.options(), chosen=latest, progress=progress)
     forecast = {split: label_regression(store, info, split, how.protocol) for split in ("train", *answers)}
     part = trust(forecast["train"][latest], shown, label[latest], store.target_std(task) ** 2)

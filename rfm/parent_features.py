@@ -16,7 +16,7 @@ import numpy as np
 from rfm._context_arrays import Graph, Rules
 from rfm._context_memory import jit
 from rfm._context_walk import end_of_time
-from rfm.store import NEVER, NO_TIME, SemType, Store
+from rfm.store import NO_TIME, SemType, Store
 
 LATEST_ROWS = 8
 MAX_CHILDREN = 256
@@ -49,8 +49,7 @@ class ParentFeatures:
 
     def __init__(self, store: Store, graph: Graph, rules: Rules, target_column: int) -> None:
         self._graph, self._rules = graph, rules
-        timed = graph.row_time[(graph.row_time != NO_TIME) & (graph.row_time != NEVER)]
-        self._origin = int(timed.min(initial=NEVER))
+        self._origin = store.first_time
         self._places, self.kinds = _places(store, rules, target_column)
 
     def before(self, rows: np.ndarray, until: np.ndarray) -> np.ndarray:

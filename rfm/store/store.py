@@ -10,7 +10,19 @@ import numpy as np
 from relbench.base import Dataset
 
 from rfm.errors import RfmError
-from rfm.store.format import META_NAME, SPLITS, STATS, Column, SemType, StoreMeta, TaskInfo, array_names, unknown
+from rfm.store.format import (
+    META_NAME,
+    NEVER,
+    NO_TIME,
+    SPLITS,
+    STATS,
+    Column,
+    SemType,
+    StoreMeta,
+    TaskInfo,
+    array_names,
+    unknown,
+)
 from rfm.store.source import last_written, open_source
 from rfm.store.text import TextTable
 
@@ -110,6 +122,12 @@ class Store:
     def texts(self) -> TextTable:
         """The text table beside the store, read when first asked for."""
         return TextTable.open(self.path.parent)
+
+    @cached_property
+    def first_time(self) -> int:
+        """The earliest time of a row that has one, seconds; NEVER if none has."""
+        time = np.asarray(self.row_time)
+        return int(time[(time != NO_TIME) & (time != NEVER)].min(initial=NEVER))
 
     def __repr__(self) -> str:
         return (
