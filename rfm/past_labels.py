@@ -1,7 +1,8 @@
 """What is known of past labels when a seed is asked about: the latest of any entity, and what a regression says.
 
 The regression reads the entity's past labels (`rfm.label_history`) and what the rows around the seed's parents were
-like (`rfm.parent_features`). The labels of a column are read when it is first a target.
+like (`rfm.parent_features`). The labels of a column are read when it is first a target, once for all samplers of a
+store that show the same labels.
 """
 
 from __future__ import annotations

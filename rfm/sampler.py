@@ -108,12 +108,20 @@ class ContextSampler:
         self.label_history = label_history
         self._graph = _graph(store, self.task)
         self._rules = self._make_rules()
-        self._past = None
-        if label_history:
-            self._past = PastLabels(store, self._graph, self._rules, self._horizons, self._num_fkeys)
+        self._past = self._past_labels() if label_history else None
         self._column_table = np.array(
             [list(store.tables).index(column.table) for column in store.columns], dtype=np.int64
         )
+
+    def _past_labels(self) -> PastLabels:
+        """Those of all samplers of the store that show the same labels: a column's take long to read (~10 ms)."""
+        shown = ("past labels", self.task and self.task.name, self.protocol)
+        if self.protocol == "relbench":
+            shown += (self.split,)
+        if shown not in self.store.readings:
+            past = PastLabels(self.store, self._graph, self._rules, self._horizons, self._num_fkeys)
+            self.store.readings[shown] = past
+        return self.store.readings[shown]
 
     @property
     def _is_autocomplete(self) -> bool:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Hashable
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from relbench.base import Dataset
@@ -60,6 +62,7 @@ class Store:
                 setattr(self, name, array)
         self._task_row = {t.name: arrays[f"task{i}_row"] for i, t in enumerate(meta.tasks)}
         self._task_target = {t.name: arrays[f"task{i}_target"] for i, t in enumerate(meta.tasks)}
+        self.readings: dict[Hashable, Any] = {}  # what samplers have worked out of the store and share
         self.labels: dict[str, tuple[np.ndarray, np.ndarray]] = {
             t.name: (arrays[f"task{i}_offset"], arrays[f"task{i}_label"])
             for i, t in enumerate(meta.tasks)
