@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -15,13 +18,16 @@ from analysis.transfer import (
     MODEL_NAMES,
     PERCENT_METRICS,
     REFERENCE,
+    TRAINED,
     compare_models,
+    lift_metrics,
     mean_lifts,
     ordered_models,
     score_intervals,
 )
 from analysis.units import AXIS_NAMES, SYMBOLS, count
 
+FORECAST = "label_regression"
 LOWEST_SCORE = -25.0  # percent; a worse R² is drawn at the edge with its value, or it would flatten every other row
 
 
@@ -77,8 +83,9 @@ def plot_lift(
 ) -> Axes:
     """Mean lift over label history of each checkpoint of a grid, over N or S (log axis), a line per value of the other.
 
-    The zero line is label history: a pretrained model has shown something only above it. Bars are 95 % intervals, where
-    the scores have them.
+    The dashed line at zero is label history: a pretrained model has shown something only above it. The dotted line is
+    label regression, where it was scored: what a model that starts from it has learnt is what lies above. Bars are 95 %
+    intervals, where the scores have them.
 
     Args:
         scores: rows as `mean_lifts` takes them.
@@ -93,6 +100,9 @@ def plot_lift(
         colours = style.level_colours(len(levels))
         ink = style.mpl.rcParams["text.color"]
         ax.axhline(0, color=ink, linewidth=0.9, linestyle=(0, (4, 2)), zorder=1, label=MODEL_NAMES[REFERENCE])
+        if FORECAST in set(scores["model"]) and model != FORECAST:
+            forecast = mean_lifts(scores, metric, model=FORECAST, split=split)["lift"].iloc[0]  # the same for all cells
+            ax.axhline(forecast, color=ink, linewidth=0.9, linestyle=":", zorder=1, label=MODEL_NAMES[FORECAST])
         for place, (level, colour) in enumerate(zip(levels, colours, strict=True)):
             line = lifts[lifts[other] == level].sort_values(axis)
             # Lines of a grid share their x: a small step apart, their bars do not hide one another.
@@ -103,11 +113,22 @@ def plot_lift(
         style.count_ticks(ax, axis, np.unique(lifts[axis]))
         num_tasks = int(lifts["num_tasks"].iloc[0])
         tasks = "1 task" if num_tasks == 1 else f"mean of {num_tasks} tasks"
-        ax.set(xlabel=AXIS_NAMES[axis], ylabel=f"lift in {METRIC_NAMES[metric]}, points ({tasks})")
+        ax.set(xlabel=AXIS_NAMES[axis], ylabel=f"{model} lift in {METRIC_NAMES[metric]},\npoints ({tasks})")
         ax.grid(axis="y", linewidth=0.4, alpha=0.35)
         style.level_bar(ax, colours, [count(other, level) for level in levels], SYMBOLS[other])
-        ax.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), borderaxespad=0.2, handlelength=2.2)
+        ax.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), borderaxespad=0.2, handlelength=2.2, ncols=2)
     return ax
+
+
+def lift_plots(scores: pd.DataFrame, split: str = "test") -> dict[str, Callable[[], Axes]]:
+    """The figures of a grid's scores, by name: lift_<metric>_<axis> zero-shot, lift_<model>_<metric>_<axis> else."""
+    plots: dict[str, Callable[[], Axes]] = {}
+    for model in (name for name in TRAINED if name in set(scores["model"])):
+        prefix = "lift" if model == "zero-shot" else f"lift_{model}"
+        for metric in lift_metrics(scores, model):
+            for axis in OTHER_AXIS:
+                plots[f"{prefix}_{metric}_{axis}"] = partial(plot_lift, scores, axis, metric, model=model, split=split)
+    return plots
 
 
 def _model_marks(models: list[str]) -> list[dict[str, object]]:

@@ -7,7 +7,7 @@ No weight of the model changes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -31,25 +31,34 @@ def trust(forecast: np.ndarray, answer: np.ndarray, label: np.ndarray, variance:
     return float(np.clip((added @ missed + prior * PRIOR_TRUST) / (added @ added + prior), 0, 1))
 
 
-def calibrated_predictions(
-    model: RelationalTransformer,
-    store: Store,
-    texts: TextTable,
-    task: str,
-    how: TaskContexts,
-    answers: Mapping[str, np.ndarray],
-    *,
-    progress: bool = True,
-) -> dict[str, np.ndarray]:
-    """{split: predictions} of a binary or regression task from the model's own, `answers`, of these splits.
+def draw_back(forecast: np.ndarray, answer: np.ndarray, part: float) -> np.ndarray:
+    """A model's answers, trusted in part; (rows,) each."""
+    return forecast + part * (answer - forecast)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What trust in any model is fitted to, on one binary or regression task.
 
     Train labels close before the first seed of validation, so each of them is known to every seed.
     """
-    info = store.tasks[task]
-    label = store.task_targets(task, "train")
-    known, rows = labelled_rows(store, task, 1.0, how.seed)
-    latest = np.sort(known[np.argsort(store.row_time[rows], kind="stable")][-NUM_LABELS:])
-    shown = predict_task(model, store, texts, task, "train", **how.options(), chosen=latest, progress=progress)
-    forecast = {split: label_regression(store, info, split, how.protocol) for split in ("train", *answers)}
-    part = trust(forecast["train"][latest], shown, label[latest], store.target_std(task) ** 2)
-    return {split: forecast[split] + part * (answer - forecast[split]) for split, answer in answers.items()}
+
+    store: Store
+    task: str
+    how: TaskContexts
+    latest: np.ndarray  # int64 (labels,), positions in the train split of the latest rows with a label, rising
+    forecast: np.ndarray  # float64 (labels,), label regression's
+
+    @classmethod
+    def of_task(cls, store: Store, task: str, how: TaskContexts) -> Calibration:
+        known, rows = labelled_rows(store, task, 1.0, how.seed)
+        latest = np.sort(known[np.argsort(store.row_time[rows], kind="stable")][-NUM_LABELS:])
+        forecast = label_regression(store, store.tasks[task], "train", how.protocol)
+        return cls(store, task, how, latest, forecast[latest])
+
+    def trust_in(self, model: RelationalTransformer, texts: TextTable, *, progress: bool = True) -> float:
+        """Trust in the model's answers to the latest train labels."""
+        options = self.how.options() | {"chosen": self.latest, "progress": progress}
+        answer = predict_task(model, self.store, texts, self.task, "train", **options)
+        label = self.store.task_targets(self.task, "train")[self.latest]
+        return trust(self.forecast, answer, label, self.store.target_std(self.task) ** 2)

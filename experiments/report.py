@@ -16,8 +16,8 @@ from analysis.figures import plot_grid, plot_scaling, save_figure
 from analysis.power_law import PowerLawFit
 from analysis.report import write_comparison, write_report
 from analysis.results import read_results
-from analysis.transfer import lift_metrics, read_transfer
-from analysis.transfer_figures import plot_lift, plot_transfer
+from analysis.transfer import read_transfer
+from analysis.transfer_figures import lift_plots, plot_transfer
 from experiments.data_card import write_data_card
 from experiments.errors import ExperimentError, user_errors
 
@@ -60,9 +60,8 @@ def make_report(run_dir: Path) -> Path:
     if (run_dir / "transfer.csv").exists():
         save_figure(plot_transfer(read_transfer(run_dir / "transfer.csv")).figure, figures / "transfer")
     if (run_dir / "transfer_grid.csv").exists():
-        grid_scores = read_transfer(run_dir / "transfer_grid.csv")
-        for metric, axis in ((metric, axis) for metric in lift_metrics(grid_scores) for axis in AXES):
-            save_figure(plot_lift(grid_scores, axis, metric).figure, figures / f"lift_{metric}_{axis}")
+        for name, plot in lift_plots(read_transfer(run_dir / "transfer_grid.csv")).items():
+            save_figure(plot().figure, figures / name)
     write_data_card(run_dir)
     return write_report(run_dir)
 

@@ -158,8 +158,7 @@ def run_transfer(cfg: DictConfig, run_dir: Path, grid: Grid, cell: Cell) -> pd.D
             )
         )
     table = pd.concat(tables, ignore_index=True)
-    table.to_csv(path.with_suffix(".tmp"), index=False)
-    path.with_suffix(".tmp").replace(path)
+    write_csv(table, path)
     return table
 
 

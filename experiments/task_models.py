@@ -26,8 +26,8 @@ from omegaconf import DictConfig, OmegaConf
 from experiments.baselines.boosting import boosting_predictions
 from experiments.baselines.features import Features, make_features
 from experiments.baselines.graphsage import GraphSageConfig, graphsage_predictions
-from experiments.baselines.trivial import baseline_predictions
-from experiments.calibration import calibrated_predictions
+from experiments.baselines.trivial import baseline_predictions, label_regression
+from experiments.calibration import Calibration, draw_back
 from experiments.contexts import TaskContexts
 from experiments.continue_pretraining import continue_pretraining, other_stores
 from experiments.datasets import load_model
@@ -106,7 +106,9 @@ class TaskModels:
         options = how.options()
         found = {s: predict_task(model, self.store, self.texts, self.task, s, **options) for s in ("val", "test")}
         if entry.model == "calibrated":
-            return calibrated_predictions(model, self.store, self.texts, self.task, how, found)
+            part = Calibration.of_task(self.store, self.task, how).trust_in(model, self.texts)
+            info, protocol = self.store.tasks[self.task], self._protocol
+            return {s: draw_back(label_regression(self.store, info, s, protocol), found[s], part) for s in found}
         return found
 
     @property

@@ -12,6 +12,7 @@ import pandas as pd
 from omegaconf import DictConfig
 
 from experiments.baselines.trivial import baseline_predictions
+from experiments.calibration import Calibration, draw_back
 from experiments.contexts import TaskContexts
 from experiments.datasets import choose_tasks, load_model, open_dataset
 from experiments.errors import ExperimentError, user_errors
@@ -63,7 +64,7 @@ def transfer_table(
     predictions_dir: Path | None = None,
     **facts: object,
 ) -> pd.DataFrame:
-    """Baselines, zero-shot and (if `finetune_steps`) fine-tuned scores of every task; one tidy row a number.
+    """Baselines, zero-shot, calibrated and (if `finetune_steps`) fine-tuned scores of every task; a tidy row a number.
 
     `facts` are columns that say where the model comes from (num_databases, tokens, seed). The predictions themselves go
     to `predictions_dir`, if one is given.
@@ -73,6 +74,10 @@ def transfer_table(
     for task in tasks:
         predictions = baseline_predictions(store, task, how.protocol)
         predictions["zero-shot"] = {s: predict_task(model, store, texts, task, s, **contexts) for s in EVAL_SPLITS}
+        if "label_regression" in predictions:
+            part = Calibration.of_task(store, task, how).trust_in(model, texts)
+            forecast, answer = predictions["label_regression"], predictions["zero-shot"]
+            predictions["calibrated"] = {s: draw_back(forecast[s], answer[s], part) for s in EVAL_SPLITS}
         if finetune_steps:
             tuned = finetune(
                 copy.deepcopy(model), store, texts, task, how, train_cfg, steps=finetune_steps, lr=finetune_lr
@@ -86,7 +91,7 @@ def transfer_table(
 
 def print_table(table: pd.DataFrame) -> None:
     """One line per task, split and metric, one column per model; then the lift of each model over label history."""
-    trained = ["zero-shot", "fine-tuned"]
+    trained = ["zero-shot", "calibrated", "fine-tuned"]
     models = ["constant", "entity_mean", "label_history", "label_regression", *trained]
     wide = table.pivot_table(index=["dataset", "task", "metric", "split"], columns="model", values="value", sort=False)
     print(wide[[m for m in models if m in wide]].round(2).to_string())

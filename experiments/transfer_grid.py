@@ -1,6 +1,6 @@
-"""Zero-shot transfer of every cell of a grid: does it rise with N and S?
+"""Transfer of every cell of a grid, zero-shot and calibrated, beside BASELINES: does it rise with N and S?
 
-    run_dir/transfer_grid-<rows>/<cell>.csv   rows like those of transfer.csv: zero-shot and label_history on test rows
+    run_dir/transfer_grid-<rows>/<cell>.csv   rows like those of transfer.csv, of the test split
     run_dir/transfer_grid.csv                 those of all cells; fresh cells have a file of their own in their folder
 
 Scores are of at most so many test rows of each task, the same for every cell, drawn once: a curve along the grid, not
@@ -10,6 +10,7 @@ the scores to quote.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +18,9 @@ import pandas as pd
 from omegaconf import DictConfig
 from tqdm import tqdm
 
-from analysis.transfer import lift_metrics, mean_lifts
+from analysis.transfer import TRAINED, lift_metrics, mean_lifts
 from experiments.baselines.trivial import baseline_predictions
+from experiments.calibration import Calibration, draw_back
 from experiments.cells import Cell, grid_cells
 from experiments.contexts import TaskContexts
 from experiments.datasets import choose_tasks, open_datasets
@@ -27,30 +29,58 @@ from experiments.intervals import bootstrap_intervals, lift_signs
 from experiments.tables import write_csv
 from rfm.checkpoint import load_checkpoint
 from rfm.metrics import score
+from rfm.model import RelationalTransformer
 from rfm.predict import predict_task
-from rfm.store import Store
+from rfm.store import Store, TextTable
+
+BASELINES = ("label_history", "label_regression")
+"""The score to beat, and what a model that starts from the forecast has before it learns."""
+
+
+@dataclass(frozen=True)
+class _GridTask:
+    """A task, the test rows that every cell is scored on, and what does not depend on the cell."""
+
+    store: Store
+    task: str
+    chosen: np.ndarray  # int64 (rows,), positions in the test split, rising
+    baselines: dict[str, np.ndarray]  # predictions of `chosen`
+    calibration: Calibration | None  # None for a multiclass task
+
+    @classmethod
+    def draw(cls, store: Store, task: str, how: TaskContexts, num_rows: int) -> _GridTask:
+        chosen = _draw_rows(store, task, num_rows)
+        known = baseline_predictions(store, task, how.protocol)
+        baselines = {model: known[model]["test"][chosen] for model in BASELINES if model in known}
+        calibration = Calibration.of_task(store, task, how) if "label_regression" in known else None
+        return cls(store, task, chosen, baselines, calibration)
+
+    def predictions(self, model: RelationalTransformer, texts: TextTable, how: TaskContexts) -> dict[str, np.ndarray]:
+        """Of the chosen rows, by every model: the baselines, zero-shot and calibrated."""
+        options = how.options() | {"chosen": self.chosen, "progress": False}
+        shown = predict_task(model, self.store, texts, self.task, "test", **options)
+        found = self.baselines | {"zero-shot": shown}
+        if self.calibration is not None:
+            part = self.calibration.trust_in(model, texts, progress=False)
+            found["calibrated"] = draw_back(self.baselines["label_regression"], shown, part)
+        return found
 
 
 def score_cells(cfg: DictConfig, run_dir: Path, grid: Grid) -> pd.DataFrame:
     """Scores every cell that is not scored yet, writes all of them together, and returns those of fixed N."""
     stores, texts = open_datasets(cfg.transfer.datasets, run_dir / "store-real", cfg.text_model)
-    tasks = [(store, task) for store in stores for task in choose_tasks(store, cfg.transfer.tasks)]
     how = TaskContexts.from_config(cfg.transfer.protocol, cfg.transfer.policy, cfg.train, cfg.seed)
-    rows = [_draw_rows(store, task, cfg.grid.transfer_rows) for store, task in tasks]
-    history = [baseline_predictions(s, task, how.protocol)["label_history"]["test"] for s, task in tasks]
     cells = grid_cells(cfg)
-    for cell in tqdm(cells, desc="transfer of cells", unit="cell", leave=False):
-        path = _path(cfg, grid, cell)
-        if path.exists():
-            continue
+    missing = [cell for cell in cells if not _path(cfg, grid, cell).exists()]
+    names = [(store, task) for store in stores for task in choose_tasks(store, cfg.transfer.tasks)] if missing else []
+    tasks = [_GridTask.draw(store, task, how, cfg.grid.transfer_rows) for store, task in names]
+    for cell in tqdm(missing, desc="transfer of cells", unit="cell", leave=False):
         model, found = load_checkpoint(grid.checkpoint_path(cell)), []
         facts = {"protocol": how.protocol, "policy": how.policy, "num_databases": grid.num_databases(cell)}
         facts |= {"tokens": cell.tokens, "seed": cell.seed}
-        for (store, task), chosen, labels in zip(tasks, rows, history, strict=True):
-            shown = predict_task(model, store, texts, task, "test", **how.options(), chosen=chosen, progress=False)
-            both = {"label_history": labels[chosen], "zero-shot": shown}
-            found += [row | facts for row in _scores(store, task, chosen, both)]
-        write_csv(pd.DataFrame(found), path)
+        for task in tasks:
+            found += [row | facts for row in _scores(task, task.predictions(model, texts, how))]
+        write_csv(pd.DataFrame(found), _path(cfg, grid, cell))
     for is_fresh in (True, False):
         paths = [_path(cfg, grid, cell) for cell in cells if cell.is_fresh is is_fresh]
         if paths:
@@ -61,10 +91,11 @@ def score_cells(cfg: DictConfig, run_dir: Path, grid: Grid) -> pd.DataFrame:
 
 def print_lifts(table: pd.DataFrame) -> None:
     """Mean lifts over label history, N by S."""
-    for metric in lift_metrics(table):
-        lifts = mean_lifts(table, metric).pivot(index="num_databases", columns="tokens", values="lift")
-        print(f"\nMean zero-shot lift over label history in points of {metric} (rows N, columns S in tokens)")
-        print(lifts.round(2).to_string())
+    for model in (name for name in TRAINED if name in set(table["model"])):
+        for metric in lift_metrics(table, model):
+            lifts = mean_lifts(table, metric, model=model).pivot(index="num_databases", columns="tokens", values="lift")
+            print(f"\nMean {model} lift over label history in points of {metric} (rows N, columns S in tokens)")
+            print(lifts.round(2).to_string())
 
 
 def _path(cfg: DictConfig, grid: Grid, cell: Cell) -> Path:
@@ -78,12 +109,12 @@ def _draw_rows(store: Store, task: str, count: int) -> np.ndarray:
     return np.sort(rng.permutation(known)[:count])
 
 
-def _scores(store: Store, task: str, chosen: np.ndarray, predictions: Mapping[str, np.ndarray]) -> list[dict]:
-    info, target = store.tasks[task], store.task_targets(task, "test")[chosen]
-    train_std = store.target_std(task)
+def _scores(of: _GridTask, predictions: Mapping[str, np.ndarray]) -> list[dict]:
+    info, target = of.store.tasks[of.task], of.store.task_targets(of.task, "test")[of.chosen]
+    train_std = of.store.target_std(of.task)
     intervals = bootstrap_intervals(info.task_type, target, predictions, "label_history", train_std)
     better = {metric: sign > 0 for metric, sign in lift_signs(info.task_type).items()}
-    common = {"dataset": store.name, "task": task, "task_type": info.task_type, "split": "test"}
+    common = {"dataset": of.store.name, "task": of.task, "task_type": info.task_type, "split": "test"}
     return [
         common
         | {"model": model, "metric": metric, "value": value, **intervals[model, metric]}

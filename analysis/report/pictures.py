@@ -15,8 +15,8 @@ from analysis.paper_figure import plot_paper_figure
 from analysis.report.joint import JointSection
 from analysis.report.run_files import AXES, RunFiles
 from analysis.report.transfer_table import transfer_splits
-from analysis.transfer import PERCENT_METRICS, lift_metrics
-from analysis.transfer_figures import plot_lift, plot_transfer
+from analysis.transfer import PERCENT_METRICS
+from analysis.transfer_figures import lift_plots, plot_transfer
 
 
 def embedded_figures(run: RunFiles, joint: JointSection | str) -> dict[str, dict[str, str]]:
@@ -30,10 +30,7 @@ def embedded_figures(run: RunFiles, joint: JointSection | str) -> dict[str, dict
         plots["transfer"] = lambda: plot_transfer(run.transfer, transfer_splits(run.transfer)[0])
     if run.transfer_grid is not None:
         split = transfer_splits(run.transfer_grid)[0]
-        for metric, axis in ((metric, axis) for metric in lift_metrics(run.transfer_grid) for axis in AXES):
-            plots[f"lift-{metric}-{axis}"] = lambda axis=axis, metric=metric: plot_lift(
-                run.transfer_grid, axis, metric, split=split
-            )
+        plots |= lift_plots(run.transfer_grid, split)
     if isinstance(joint, JointSection):
         at = (joint.points["n"], joint.points["s"], joint.points["loss"])
         plots["surface"] = lambda: plot_surface(joint.law, *at, frontier=joint.frontier)

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 
-from experiments.baselines.trivial import baseline_predictions
-from experiments.calibration import PRIOR_LABELS, PRIOR_TRUST, calibrated_predictions, trust
+import experiments.calibration as calibration_module
+from experiments.calibration import PRIOR_LABELS, PRIOR_TRUST, Calibration, draw_back, trust
 from experiments.contexts import TaskContexts
 from rfm.model import ModelConfig
 from rfm.module import new_model
@@ -40,14 +40,38 @@ def test_noise_is_not_trusted_and_truth_is(noise: float) -> None:
     assert found < 0.1 if noise else found > 0.95
 
 
-def test_a_new_model_is_its_forecast_and_calibration_keeps_it(open_shop, shop_tables) -> None:
+def test_a_new_model_says_nothing_of_itself(open_shop, shop_tables) -> None:
+    """It answers label regression's forecast, so that trust stays what it is without a label."""
     _, store, texts = open_shop(shop_tables)
     how = TaskContexts("temporal", "mixed", 32, 128, 16, 0)
-    regression = baseline_predictions(store, "user-spend", "temporal")["label_regression"]
-    found = calibrated_predictions(new_model(SIZES, 0), store, texts, "user-spend", how, regression, progress=False)
-    for split in ("val", "test"):
-        np.testing.assert_allclose(found[split], regression[split])
-    other = {split: prediction + 1 for split, prediction in regression.items()}
-    found = calibrated_predictions(new_model(SIZES, 0), store, texts, "user-spend", how, other, progress=False)
-    part = found["test"] - regression["test"]
-    np.testing.assert_allclose(part, PRIOR_TRUST)  # a model that adds nothing to train labels says nothing of itself
+    calibration = Calibration.of_task(store, "user-spend", how)
+    assert calibration.trust_in(new_model(SIZES, 0), texts, progress=False) == pytest.approx(PRIOR_TRUST)
+
+
+@pytest.mark.parametrize("error", [0.0, 3.0])
+def test_trust_is_in_the_answers_to_the_latest_train_labels(open_shop, shop_tables, monkeypatch, error: float) -> None:
+    """A model that knows the labels is trusted, one that is wrong by much is not; no later label is looked at."""
+    _, store, texts = open_shop(shop_tables)
+    target = store.task_targets("user-spend", "train")
+    monkeypatch.setattr(calibration_module, "NUM_LABELS", 5)
+    monkeypatch.setattr(calibration_module, "PRIOR_LABELS", 1e-9)
+    asked = []
+
+    def predict(model: object, store: object, texts: object, task: str, split: str, *, chosen: np.ndarray, **_):
+        asked.append((split, chosen))
+        return target[chosen] + error * store.target_std(task) * (-1) ** np.arange(len(chosen))
+
+    monkeypatch.setattr(calibration_module, "predict_task", predict)
+    how = TaskContexts("temporal", "mixed", 32, 128, 16, 0)
+    found = Calibration.of_task(store, "user-spend", how).trust_in(None, texts)
+    assert found == pytest.approx(1.0) if error == 0 else found < 0.6
+    ((split, chosen),) = asked
+    time = store.row_time[store.task_rows("user-spend", "train")]
+    known = np.flatnonzero(~np.isnan(target))
+    assert split == "train" and len(chosen) == 5 and set(chosen) <= set(known)
+    assert time[chosen].min() >= np.sort(time[known])[-5]
+
+
+def test_trust_mixes_forecast_and_answer() -> None:
+    forecast, answer = np.array([1.0, 2.0]), np.array([3.0, -2.0])
+    np.testing.assert_allclose(draw_back(forecast, answer, 0.25), [1.5, 1.0])

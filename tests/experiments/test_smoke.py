@@ -60,7 +60,7 @@ def test_transfer_has_every_baseline_and_both_kinds_of_task(smoke) -> None:
     table = pd.read_csv(smoke[0] / "transfer.csv")
     assert set(table.model) == {
         *("constant", "entity_mean", "label_history", "label_regression"),
-        *("zero-shot", "fine-tuned"),
+        *("zero-shot", "calibrated", "fine-tuned"),
     }
     assert set(table.task_type) == {"binary_classification", "regression"}
     assert set(table.split) == {"val", "test"} and set(table.protocol) == {"temporal"}

@@ -9,11 +9,13 @@ import numpy as np
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
+import experiments.calibration as calibration
 import experiments.transfer_grid as transfer_grid
+from analysis.envelope import OTHER_AXIS
 from analysis.report.run_files import RunFiles
 from analysis.results import write_rows
 from analysis.transfer import mean_lifts
-from analysis.transfer_figures import plot_lift
+from analysis.transfer_figures import lift_plots, plot_lift
 from experiments.cells import Cell
 from experiments.grid import Grid
 from rfm.store import Store
@@ -53,6 +55,7 @@ def test_the_analysis_reads_what_the_grid_writes(tmp_path: Path, write_shop: Cal
 
     monkeypatch.setattr(transfer_grid, "load_checkpoint", lambda path: loaded.append(path) or path.name)
     monkeypatch.setattr(transfer_grid, "predict_task", predict)
+    monkeypatch.setattr(calibration, "predict_task", predict)
     for _ in range(2):
         transfer_grid.score_cells(cfg, run_dir, grid)
     assert loaded == [grid.checkpoint_path(cell) for cell in cells]  # the second time nothing is left to do
@@ -62,5 +65,12 @@ def test_the_analysis_reads_what_the_grid_writes(tmp_path: Path, write_shop: Cal
     assert lifts[["num_databases", "tokens"]].to_numpy().tolist() == [[1, 640], [1, 1280], [4, 640], [4, 1280]]
     assert (lifts.groupby("num_databases")["lift"].diff().dropna() > 0).all()
     assert set(scores["num_rows"]) == {10} and set(scores["seed"]) == {0, 1}
-    line = plot_lift(scores, "tokens", "r2").get_lines()[1]
+    history, forecast, line = plot_lift(scores, "tokens", "r2").get_lines()[:3]
+    assert set(history.get_ydata()) == {0}
+    (regression,) = set(mean_lifts(scores, "r2", model="label_regression")["lift"])
+    assert set(forecast.get_ydata()) == {regression}
     np.testing.assert_allclose(line.get_ydata(), lifts["lift"].head(2))
+
+    calibrated = mean_lifts(scores, "r2", model="calibrated")["lift"]
+    assert (calibrated >= regression).all()  # its answers to train labels are right, and the test rows agree
+    assert set(lift_plots(scores)) == {f"{n}_r2_{a}" for n in ("lift", "lift_calibrated") for a in OTHER_AXIS}

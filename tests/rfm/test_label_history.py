@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
+from typing import get_args
 
 import numpy as np
 import torch
@@ -13,10 +15,13 @@ from rfm.batch import make_batch
 from rfm.contexts import OWN_LABELS, Contexts
 from rfm.datamodule import PretrainBatches
 from rfm.label_history import SUMMARY_SIZE, WINDOWS, summarise_labels
+from rfm.label_regression import LabelRegression
 from rfm.model import ModelConfig, RelationalTransformer
 from rfm.objective import Objective
 from rfm.random_keys import item_keys
-from rfm.sampler import ContextSampler
+from rfm.sampler import ContextSampler, Policy, Protocol
+from rfm.store import Store
+from rfm.store.format import SPLITS
 
 
 @settings(max_examples=60, deadline=None)
@@ -93,3 +98,26 @@ def test_without_label_history_the_cells_stay_and_the_rest_is_empty(two_stores) 
     assert told.own_count.any() and told.latest_count.any() and (told.forecast != empty.forecast).any()
     for name in ("own_value", "own_count", "latest_mean", "latest_count", "forecast"):
         np.testing.assert_array_equal(getattr(bare, name), getattr(empty, name))
+
+
+def test_samplers_share_what_they_read_and_nothing_else(two_stores, monkeypatch) -> None:
+    """After samplers of every protocol, policy and split, each tells what it tells alone, on a store opened anew."""
+    store = Store.open(two_stores[0][0].path)
+    fits = []
+    monkeypatch.setattr("rfm.past_labels.LabelRegression", lambda *data: fits.append(1) or LabelRegression(*data))
+
+    def forecasts(of: Store, protocol: str, policy: str, split: str) -> np.ndarray:
+        options = {"ctx_len": 1 if policy == "paper" else 40, "protocol": protocol, "policy": policy, "split": split}
+        rows = of.task_rows("user-spend", split)
+        contexts = ContextSampler(of, task="user-spend", **options).sample(
+            rows, of.tasks["user-spend"].target_column, item_keys(0, rows)
+        )
+        return np.concatenate([contexts.forecast, contexts.latest_mean, contexts.own_value], axis=1)
+
+    hows = list(product(get_args(Protocol), get_args(Policy), SPLITS))
+    first = [forecasts(store, *how) for how in hows]
+    assert len(fits) == 2 + 3  # paper, temporal, and relbench of each split, whatever the policy
+    for how, found in zip(hows, first, strict=True):
+        np.testing.assert_array_equal(found, forecasts(Store.open(store.path), *how))
+        np.testing.assert_array_equal(found, forecasts(store, *how))
+    assert len(fits) == 5 + len(hows)
