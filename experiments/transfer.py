@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import hydra
-import numpy as np
 import pandas as pd
 from omegaconf import DictConfig
 
@@ -17,38 +16,14 @@ from experiments.contexts import TaskContexts
 from experiments.datasets import choose_tasks, load_model, open_dataset
 from experiments.errors import ExperimentError, user_errors
 from experiments.finetune import finetune
-from experiments.intervals import bootstrap_intervals
 from experiments.predictions import save_predictions
 from experiments.runtime import keep_memory, set_threads, several_processes
-from rfm.metrics import score, task_metrics
+from experiments.score_rows import score_rows
 from rfm.model import RelationalTransformer
 from rfm.predict import predict_task
 from rfm.store import Store, TextTable
 
 EVAL_SPLITS = ("val", "test")
-
-
-def score_rows(store: Store, task: str, predictions: dict[str, dict[str, np.ndarray]], **facts: object) -> list[dict]:
-    """Tidy rows of every model, metric and split, with intervals of the score and of its lift over label history.
-
-    Args:
-        predictions: model -> split -> float64 in the task's row order.
-    """
-    info = store.tasks[task]
-    train_std = store.target_std(task)
-    directions = {m.name: m.higher_is_better for m in task_metrics(info.task_type, train_std)}
-    rows = []
-    for split in EVAL_SPLITS:
-        target = store.task_targets(task, split)
-        of_split = {model: by_split[split] for model, by_split in predictions.items()}
-        intervals = bootstrap_intervals(info.task_type, target, of_split, "label_history", train_std)
-        for model, prediction in of_split.items():
-            for metric, value in score(info.task_type, target, prediction, train_std).items():
-                row = {"dataset": store.name, "task": task, "task_type": info.task_type, "split": split, "model": model}
-                number = {"metric": metric, "value": value, **intervals[model, metric]}
-                number |= {"higher_is_better": directions[metric], "num_rows": len(prediction)}
-                rows.append(row | facts | number)
-    return rows
 
 
 def transfer_table(
@@ -85,7 +60,9 @@ def transfer_table(
             predictions["fine-tuned"] = {s: predict_task(tuned, store, texts, task, s, **contexts) for s in EVAL_SPLITS}
         if predictions_dir is not None:
             save_predictions(predictions_dir, store, task, predictions)
-        rows += score_rows(store, task, predictions, protocol=how.protocol, policy=how.policy, **facts)
+        for split in EVAL_SPLITS:
+            of_split = {name: by_split[split] for name, by_split in predictions.items()}
+            rows += score_rows(store, task, split, of_split, protocol=how.protocol, policy=how.policy, **facts)
     return pd.DataFrame(rows)
 
 

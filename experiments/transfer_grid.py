@@ -9,7 +9,7 @@ the scores to quote.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,10 +25,9 @@ from experiments.cells import Cell, grid_cells
 from experiments.contexts import TaskContexts
 from experiments.datasets import choose_tasks, open_datasets
 from experiments.grid import Grid
-from experiments.intervals import bootstrap_intervals, lift_signs
+from experiments.score_rows import score_rows
 from experiments.tables import write_csv
 from rfm.checkpoint import load_checkpoint
-from rfm.metrics import score
 from rfm.model import RelationalTransformer
 from rfm.predict import predict_task
 from rfm.store import Store, TextTable
@@ -68,25 +67,31 @@ class _GridTask:
 
 def score_cells(cfg: DictConfig, run_dir: Path, grid: Grid) -> pd.DataFrame:
     """Scores every cell that is not scored yet, writes all of them together, and returns those of fixed N."""
-    stores, texts = open_datasets(cfg.transfer.datasets, run_dir / "store-real", cfg.text_model)
-    how = TaskContexts.from_config(cfg.transfer.protocol, cfg.transfer.policy, cfg.train, cfg.seed)
     cells = grid_cells(cfg)
     missing = [cell for cell in cells if not _path(cfg, grid, cell).exists()]
-    names = [(store, task) for store in stores for task in choose_tasks(store, cfg.transfer.tasks)] if missing else []
-    tasks = [_GridTask.draw(store, task, how, cfg.grid.transfer_rows) for store, task in names]
-    for cell in tqdm(missing, desc="transfer of cells", unit="cell", leave=False):
-        model, found = load_checkpoint(grid.checkpoint_path(cell)), []
-        facts = {"protocol": how.protocol, "policy": how.policy, "num_databases": grid.num_databases(cell)}
-        facts |= {"tokens": cell.tokens, "seed": cell.seed}
-        for task in tasks:
-            found += [row | facts for row in _scores(task, task.predictions(model, texts, how))]
-        write_csv(pd.DataFrame(found), _path(cfg, grid, cell))
+    if missing:
+        _score_missing(cfg, run_dir, grid, missing)
     for is_fresh in (True, False):
         paths = [_path(cfg, grid, cell) for cell in cells if cell.is_fresh is is_fresh]
         if paths:
             table = pd.concat(map(pd.read_csv, paths), ignore_index=True)
             write_csv(table, paths[0].parents[1] / "transfer_grid.csv")
     return table
+
+
+def _score_missing(cfg: DictConfig, run_dir: Path, grid: Grid, cells: Sequence[Cell]) -> None:
+    stores, texts = open_datasets(cfg.transfer.datasets, run_dir / "store-real", cfg.text_model)
+    how = TaskContexts.from_config(cfg.transfer.protocol, cfg.transfer.policy, cfg.train, cfg.seed)
+    names = [(store, task) for store in stores for task in choose_tasks(store, cfg.transfer.tasks)]
+    tasks = [_GridTask.draw(store, task, how, cfg.grid.transfer_rows) for store, task in names]
+    for cell in tqdm(cells, desc="transfer of cells", unit="cell", leave=False):
+        model, found = load_checkpoint(grid.checkpoint_path(cell)), []
+        facts = {"protocol": how.protocol, "policy": how.policy, "num_databases": grid.num_databases(cell)}
+        facts |= {"tokens": cell.tokens, "seed": cell.seed}
+        for task in tasks:
+            predictions = task.predictions(model, texts, how)
+            found += score_rows(task.store, task.task, "test", predictions, chosen=task.chosen, **facts)
+        write_csv(pd.DataFrame(found), _path(cfg, grid, cell))
 
 
 def print_lifts(table: pd.DataFrame) -> None:
@@ -107,18 +112,3 @@ def _draw_rows(store: Store, task: str, count: int) -> np.ndarray:
     known = np.flatnonzero(~np.isnan(store.task_targets(task, "test")))
     rng = np.random.Generator(np.random.Philox(np.random.SeedSequence(0)))
     return np.sort(rng.permutation(known)[:count])
-
-
-def _scores(of: _GridTask, predictions: Mapping[str, np.ndarray]) -> list[dict]:
-    info, target = of.store.tasks[of.task], of.store.task_targets(of.task, "test")[of.chosen]
-    train_std = of.store.target_std(of.task)
-    intervals = bootstrap_intervals(info.task_type, target, predictions, "label_history", train_std)
-    better = {metric: sign > 0 for metric, sign in lift_signs(info.task_type).items()}
-    common = {"dataset": of.store.name, "task": of.task, "task_type": info.task_type, "split": "test"}
-    return [
-        common
-        | {"model": model, "metric": metric, "value": value, **intervals[model, metric]}
-        | {"higher_is_better": better[metric], "num_rows": len(target)}
-        for model, prediction in predictions.items()
-        for metric, value in score(info.task_type, target, prediction, train_std).items()
-    ]
