@@ -135,31 +135,29 @@ def best_cell(cfg: DictConfig, results: pd.DataFrame) -> Cell:
 def run_transfer(cfg: DictConfig, run_dir: Path, grid: Grid, cell: Cell) -> pd.DataFrame:
     """transfer.csv: the cell's checkpoint on every task of every dataset, beside the baselines."""
     path = run_dir / "transfer.csv"
-    if path.exists():
-        return pd.read_csv(path)
-    model = load_checkpoint(grid.checkpoint_path(cell))
-    how = TaskContexts.from_config(cfg.transfer.protocol, cfg.transfer.policy, cfg.train, cfg.seed)
-    tables = []
-    for name in cfg.transfer.datasets:
-        store, texts = open_dataset(name, run_dir / "store-real", cfg.text_model)
-        tables.append(
-            transfer_table(
-                model,
-                store,
-                texts,
-                choose_tasks(store, cfg.transfer.tasks),
-                how,
-                train_cfg=cfg.train,
-                finetune_steps=cfg.transfer.finetune_steps,
-                finetune_lr=cfg.transfer.finetune_lr,
-                num_databases=cell.num_databases,
-                tokens=cell.tokens,
-                seed=cell.seed,
+    if not path.exists():
+        model = load_checkpoint(grid.checkpoint_path(cell))
+        how = TaskContexts.from_config(cfg.transfer.protocol, cfg.transfer.policy, cfg.train, cfg.seed)
+        tables = []
+        for name in cfg.transfer.datasets:
+            store, texts = open_dataset(name, run_dir / "store-real", cfg.text_model)
+            tables.append(
+                transfer_table(
+                    model,
+                    store,
+                    texts,
+                    choose_tasks(store, cfg.transfer.tasks),
+                    how,
+                    train_cfg=cfg.train,
+                    finetune_steps=cfg.transfer.finetune_steps,
+                    finetune_lr=cfg.transfer.finetune_lr,
+                    num_databases=cell.num_databases,
+                    tokens=cell.tokens,
+                    seed=cell.seed,
+                )
             )
-        )
-    table = pd.concat(tables, ignore_index=True)
-    write_csv(table, path)
-    return table
+        write_csv(pd.concat(tables, ignore_index=True), path)
+    return pd.read_csv(path)  # as it is written, with rounded numbers, so that a later call prints the same
 
 
 def run(cfg: DictConfig) -> Path:
