@@ -25,10 +25,15 @@ PRIOR_TRUST, PRIOR_LABELS = 0.5, 10.0
 
 
 def trust(forecast: np.ndarray, answer: np.ndarray, label: np.ndarray, variance: float) -> float:
-    """The ridge regression of what the forecast missed on what the model adds to it, within 0 and 1; (rows,) each."""
+    """The ridge regression of what the forecast missed on what the model adds to it, within 0 and 1; (rows,) each.
+
+    Args:
+        variance: of the target; where it is 0 or unknown and the model adds nothing, trust is `PRIOR_TRUST`.
+    """
     added, missed = answer - forecast, label - forecast
-    prior = PRIOR_LABELS * variance
-    return float(np.clip((added @ missed + prior * PRIOR_TRUST) / (added @ added + prior), 0, 1))
+    prior = PRIOR_LABELS * np.nan_to_num(variance)
+    total = added @ added + prior
+    return float(np.clip((added @ missed + prior * PRIOR_TRUST) / total, 0, 1)) if total > 0 else PRIOR_TRUST
 
 
 def draw_back(forecast: np.ndarray, answer: np.ndarray, part: float) -> np.ndarray:

@@ -40,6 +40,14 @@ def test_noise_is_not_trusted_and_truth_is(noise: float) -> None:
     assert found < 0.1 if noise else found > 0.95
 
 
+@pytest.mark.parametrize("num_labels", [0, 3])
+@pytest.mark.parametrize("variance", [0.0, float("nan")])
+def test_without_anything_to_go_by_trust_is_the_prior(num_labels: int, variance: float) -> None:
+    """No label, or labels that are all the same and a model that says so."""
+    same = np.ones(num_labels)
+    assert trust(same, same, same, variance) == PRIOR_TRUST
+
+
 def test_a_new_model_says_nothing_of_itself(open_shop, shop_tables) -> None:
     """It answers label regression's forecast, so that trust stays what it is without a label."""
     _, store, texts = open_shop(shop_tables)
