@@ -1,8 +1,8 @@
 """report.html of a run: one self-contained page with its laws, figures, transfer table, limits and provenance.
 
 Reads run_dir/results/*.parquet and, where they exist, run.json, fits.json, data_card.json, transfer.csv (of one
-checkpoint) and transfer_grid.csv (zero-shot scores of every cell). What a run did not record
-is shown as "not recorded". Figures are embedded twice, for readers with a light and a dark screen.
+checkpoint) and transfer_grid.csv (scores of every cell). What a run did not record is shown as "not recorded". Figures
+are embedded twice, for readers with a light and a dark screen.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from analysis.power_law import PowerLawFit
 from analysis.published import PAPER_LAWS, PAPER_SCALE, PublishedLaw
 from analysis.report.charts import curve_chart, grid_chart
 from analysis.report.joint import joint_section
-from analysis.report.page import template, write_page
+from analysis.report.page import duration, template, write_page
 from analysis.report.pictures import embedded_figures
 from analysis.report.run_files import AXES, RunFiles
 from analysis.report.transfer_table import transfer_rows, transfer_splits, transfer_verdict
@@ -77,6 +77,7 @@ def run_facts(run: RunFiles) -> dict[str, str]:
         + (f" ({', '.join(f'{key} {value}' for key, value in model.items())})" if model else ""),
         "validation": f"{_num_validation(run.results) or NOT_RECORDED} held-out synthetic databases, "
         "the same contexts for every cell",
+        "training": f"{len(rows)} cells, {duration(rows['wall_s'].sum())} one after another",  # stages know no jobs
         "transfer protocol": ", ".join(run.transfer["protocol"].unique())
         if run.transfer is not None
         else "no transfer",

@@ -71,9 +71,11 @@ def test_report_is_whole_and_self_contained(make_run: Callable) -> None:
     assert "prefers-color-scheme: dark" in path.read_text()
 
 
-def test_report_tells_laws_errors_transfer_and_provenance(make_run: Callable) -> None:
+def test_report_tells_laws_errors_transfer_and_provenance(make_run: Callable, grid_results: pd.DataFrame) -> None:
     text = read_page(write_report(make_run())).text
+    num_cells = len(grid_results)
     for wanted in (
+        f"{num_cells} cells, {1.5 * num_cells:.1f} s one after another",
         "0.07 N−0.38 + 0.36",
         "0.02 S−0.46 + 0.36",
         "Another scale than the paper's.",
