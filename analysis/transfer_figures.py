@@ -100,7 +100,7 @@ def plot_lift(
         colours = style.level_colours(len(levels))
         ink = style.mpl.rcParams["text.color"]
         ax.axhline(0, color=ink, linewidth=0.9, linestyle=(0, (4, 2)), zorder=1, label=MODEL_NAMES[REFERENCE])
-        if FORECAST in set(scores["model"]) and model != FORECAST:
+        if metric in lift_metrics(scores, FORECAST) and model != FORECAST:
             forecast = mean_lifts(scores, metric, model=FORECAST, split=split)["lift"].iloc[0]  # the same for all cells
             ax.axhline(forecast, color=ink, linewidth=0.9, linestyle=":", zorder=1, label=MODEL_NAMES[FORECAST])
         for place, (level, colour) in enumerate(zip(levels, colours, strict=True)):

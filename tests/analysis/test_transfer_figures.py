@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from analysis.errors import AnalysisError
 from analysis.published import PAPER_MODELS
 from analysis.transfer import BASELINES, TRAINED
-from analysis.transfer_figures import plot_lift, plot_transfer
+from analysis.transfer_figures import lift_plots, plot_lift, plot_transfer
 
 NUM_DATABASES, TOKENS = [1, 4, 16], [32_768, 131_072]
 LIFT = np.array([[-8.0, -9.0], [-3.0, -1.0], [0.5, 4.0]])
@@ -72,6 +72,18 @@ def test_lift_figure_has_a_line_per_level_and_a_bar_per_checkpoint(
     bars = np.concatenate([bar.get_segments() for bar in ax.collections])
     np.testing.assert_allclose(bars[:, 1, 1] - bars[:, 0, 1], 2 * 3.0 / np.sqrt(2))
     assert ax.get_xscale() == "log" and "AUROC" in ax.get_ylabel() and "2 tasks" in ax.get_ylabel()
+
+
+def test_lift_figures_of_a_grid_with_multiclass_tasks_draw_label_regression_where_it_is(make_scores: Callable) -> None:
+    """A multiclass task has no label regression; the other tasks of the same table have."""
+    binary = make_scores(LIFT, NUM_DATABASES, TOKENS)
+    regression = binary[binary["model"] == "zero-shot"].assign(model="label_regression", value=60.0)
+    scores = pd.concat([binary, regression, binary.assign(metric="accuracy")], ignore_index=True)
+    plots = lift_plots(scores)
+    assert set(plots) == {f"lift_{m}_{a}" for m in ("auroc", "accuracy") for a in ("num_databases", "tokens")}
+    for name, plot in plots.items():
+        texts = {text.get_text() for text in plot().get_legend().get_texts()}
+        assert ("label regression" in texts) == ("auroc" in name)
 
 
 def test_lift_figure_of_one_checkpoint_and_in_the_axes_of_the_caller(
