@@ -182,7 +182,7 @@ def mean_lifts(
 
 
 def lift_metrics(scores: pd.DataFrame, model: str = "zero-shot") -> list[str]:
-    """Which of AUROC and R² a table scores the model with."""
+    """Which of AUROC, accuracy and R² a table scores the model with; none if it lacks the model."""
     return [metric for metric in PERCENT_METRICS if metric in set(scores.loc[scores["model"] == model, "metric"])]
 
 

@@ -123,7 +123,7 @@ def plot_lift(
 def lift_plots(scores: pd.DataFrame, split: str = "test") -> dict[str, Callable[[], Axes]]:
     """The figures of a grid's scores, by name: lift_<metric>_<axis> zero-shot, lift_<model>_<metric>_<axis> else."""
     plots: dict[str, Callable[[], Axes]] = {}
-    for model in (name for name in TRAINED if name in set(scores["model"])):
+    for model in TRAINED:
         prefix = "lift" if model == "zero-shot" else f"lift_{model}"
         for metric in lift_metrics(scores, model):
             for axis in OTHER_AXIS:

@@ -58,8 +58,7 @@ class Calibration:
     def of_task(cls, store: Store, task: str, how: TaskContexts) -> Calibration:
         known, rows = labelled_rows(store, task, 1.0, how.seed)
         latest = np.sort(known[np.argsort(store.row_time[rows], kind="stable")][-NUM_LABELS:])
-        forecast = label_regression(store, store.tasks[task], "train", how.protocol)
-        return cls(store, task, how, latest, forecast[latest])
+        return cls(store, task, how, latest, label_regression(store, store.tasks[task], "train", how.protocol, latest))
 
     def trust_in(self, model: RelationalTransformer, texts: TextTable, *, progress: bool = True) -> float:
         """Trust in the model's answers to the latest train labels."""

@@ -96,7 +96,7 @@ def _score_missing(cfg: DictConfig, run_dir: Path, grid: Grid, cells: Sequence[C
 
 def print_lifts(table: pd.DataFrame) -> None:
     """Mean lifts over label history, N by S."""
-    for model in (name for name in TRAINED if name in set(table["model"])):
+    for model in TRAINED:
         for metric in lift_metrics(table, model):
             lifts = mean_lifts(table, metric, model=model).pivot(index="num_databases", columns="tokens", values="lift")
             print(f"\nMean {model} lift over label history in points of {metric} (rows N, columns S in tokens)")

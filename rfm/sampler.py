@@ -115,9 +115,8 @@ class ContextSampler:
 
     def _past_labels(self) -> PastLabels:
         """Those of all samplers of the store that show the same labels: a column's take long to read (~10 ms)."""
-        shown = ("past labels", self.task and self.task.name, self.protocol)
-        if self.protocol == "relbench":
-            shown += (self.split,)
+        split = self.split if self.protocol == "relbench" else None
+        shown = ("past labels", self.task and self.task.name, self.protocol, split)
         if shown not in self.store.readings:
             past = PastLabels(self.store, self._graph, self._rules, self._horizons, self._num_fkeys)
             self.store.readings[shown] = past

@@ -151,10 +151,12 @@ def baseline_predictions(store: Store, task: str, protocol: str) -> dict[str, di
     return found
 
 
-def label_regression(store: Store, task: TaskInfo, split: str, protocol: str) -> np.ndarray:
-    """The forecasts of a split's rows, in the target's unit or as probabilities; float64 (rows,)."""
+def label_regression(
+    store: Store, task: TaskInfo, split: str, protocol: str, chosen: np.ndarray | slice = slice(None)
+) -> np.ndarray:
+    """Forecasts of a split's rows, or the chosen ones, in the target's unit or as probabilities; float64 (rows,)."""
     sampler = ContextSampler(store, ctx_len=1, task=task.name, split=split, protocol=protocol)
-    rows = store.task_rows(task.name, split)
+    rows = store.task_rows(task.name, split)[chosen]
     forecast = sampler.sample(rows, task.target_column, item_keys(0, rows)).forecast[:, 0].astype(np.float64)
     column = store.columns[task.target_column]
     mean, std = column.stats[shown_statistics(protocol)]
