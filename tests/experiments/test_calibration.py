@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 
 import experiments.calibration as calibration_module
+from experiments.baselines.trivial import label_regression
 from experiments.calibration import PRIOR_LABELS, PRIOR_TRUST, Calibration, draw_back, trust
 from experiments.contexts import TaskContexts
 from rfm.model import ModelConfig
@@ -71,9 +72,15 @@ def test_trust_is_in_the_answers_to_the_latest_train_labels(open_shop, shop_tabl
 
     monkeypatch.setattr(calibration_module, "predict_task", predict)
     how = TaskContexts("temporal", "mixed", 32, 128, 16, 0)
-    found = Calibration.of_task(store, "user-spend", how).trust_in(None, texts)
+    calibration = Calibration.of_task(store, "user-spend", how)
+    found = calibration.trust_in(None, texts)
     assert found == pytest.approx(1.0) if error == 0 else found < 0.6
     ((split, chosen),) = asked
+    forecast = label_regression(store, store.tasks["user-spend"], "train", "temporal")[chosen]
+    np.testing.assert_array_equal(calibration.forecast, forecast)  # as if all rows had been asked about
+    added = target[chosen] + error * store.target_std("user-spend") * (-1) ** np.arange(5) - forecast
+    (slope,), *_ = np.linalg.lstsq(added[:, None], target[chosen] - forecast, rcond=None)
+    assert found == pytest.approx(np.clip(slope, 0, 1))
     time = store.row_time[store.task_rows("user-spend", "train")]
     known = np.flatnonzero(~np.isnan(target))
     assert split == "train" and len(chosen) == 5 and set(chosen) <= set(known)
