@@ -131,7 +131,8 @@ def _train(
         optimizer.step()
         if step % cfg.check_every and step < cfg.max_steps:
             continue
-        value = select.compute(target[val], _predict(model, hoods, val, cfg.batch_size))
+        prediction = _from_raw(hoods.info, _predict(model, hoods, val, cfg.batch_size), mean, std)
+        value = select.compute(target[val], prediction)
         waited += 1
         if best is None or select.better(value, best_score):
             best, best_score, waited = copy.deepcopy(model.state_dict()), value, 0

@@ -96,7 +96,7 @@ class Neighbourhoods:
         data = HeteroData()
         for table, parts in nodes.items():
             seed, row = np.concatenate(parts, axis=1)
-            number, text = self.inputs[table].read(row, self.seeds.cutoff[seed], self.seeds.label_cutoff[seed])
+            number, text = self.inputs[table].read(row, self.seeds, seed)
             data[table].number = torch.from_numpy(number)
             data[table].text = torch.from_numpy(np.where((text >= 0)[..., None], self.embeddings[text], 0)).float()
         for kind, parts in edges.items():
@@ -132,7 +132,10 @@ class _TableInputs:
         numbers = [c for c in kept if c.sem_type is not SemType.TEXT]
         texts = [c for c in kept if c.sem_type is SemType.TEXT]
         self.is_date = np.array([c.sem_type is SemType.DATETIME for c in numbers], bool)
-        self.is_target = np.array([info.kind == "autocomplete" and c.id == info.target_column for c in numbers], bool)
+        target = info.target_column if info.kind == "autocomplete" else None
+        self.is_target, self.is_text_target = (
+            np.array([c.id == target for c in kind], bool) for kind in (numbers, texts)
+        )
         stats = [(c.stats["whole"], c.stats["train"]) for c in numbers]
         self.number = np.full((spec.num_rows, len(numbers)), np.nan)
         self.text = np.full((spec.num_rows, len(texts)), -1, np.int64)
@@ -152,17 +155,23 @@ class _TableInputs:
     def width(self) -> int:
         return 2 * self.number.shape[1] + 1
 
-    def read(self, rows: np.ndarray, cutoff: np.ndarray, label_cutoff: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Float32 (rows, width): values, whether each is known, age of the row; int64 (rows, text columns)."""
-        value = self.number[rows - self.first_row]
-        time = np.asarray(self.row_time[rows])
+    def read(self, rows: np.ndarray, seeds: TaskSeeds, of: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Float32 (rows, width): values, whether each is known, age of the row; int64 (rows, text columns).
+
+        Args:
+            of: (rows,) the seed that reads each row.
+        """
+        value, text = self.number[rows - self.first_row], self.text[rows - self.first_row]
+        time, cutoff = np.asarray(self.row_time[rows]), seeds.cutoff[of]
         if self.is_date.any():
             value[:, self.is_date] = _log_days(cutoff[:, None] - value[:, self.is_date])
-        value[np.ix_(time > label_cutoff, self.is_target)] = np.nan
+        hidden = ~seeds.sees_target(of, rows, time)
+        value[np.ix_(hidden, self.is_target)] = np.nan
+        text[np.ix_(hidden, self.is_text_target)] = -1
         age = np.where(time == NO_TIME, 0.0, _log_days(cutoff - np.where(time == NO_TIME, cutoff, time)))
         known = ~np.isnan(value)
         value = np.clip(np.where(known, value, 0.0), -_LARGEST, _LARGEST)
-        return np.column_stack([value, known, age]).astype(np.float32), self.text[rows - self.first_row]
+        return np.column_stack([value, known, age]).astype(np.float32), text
 
 
 def _relations(store: Store, tables: list[str]) -> Iterator[_Relation]:

@@ -24,6 +24,12 @@ class TaskSeeds:
     time: np.ndarray  # int64, NO_TIME where the task has none
     cutoff: np.ndarray  # int64, the last time whose rows are seen
     label_cutoff: np.ndarray  # int64, the last time whose values of an autocomplete task's target are seen
+    sees_untimed: np.ndarray  # bool, whether values of that target in rows without a time are seen
+
+    def sees_target(self, seed: np.ndarray, row: np.ndarray, time: np.ndarray) -> np.ndarray:
+        """Whether a seed may read an autocomplete task's target in a row of this time; (pairs,) each, its own never."""
+        known = (time <= self.label_cutoff[seed]) & (self.sees_untimed[seed] | (time != NO_TIME))
+        return known & (row != self.row[seed])
 
 
 def task_seeds(store: Store, task: str, protocol: str) -> TaskSeeds:
@@ -39,4 +45,4 @@ def task_seeds(store: Store, task: str, protocol: str) -> TaskSeeds:
     if protocol == "relbench":
         cutoff = np.minimum(cutoff, np.array([NEVER - 1, store.val_time, store.test_time])[split])
         label_cutoff = np.minimum(label_cutoff, np.array([NO_TIME, store.val_time, store.test_time])[split])
-    return TaskSeeds(row, split, entity, time, cutoff, label_cutoff)
+    return TaskSeeds(row, split, entity, time, cutoff, label_cutoff, (time == NO_TIME) | (protocol == "paper"))

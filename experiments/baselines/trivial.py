@@ -26,7 +26,7 @@ from experiments.baselines.seeds import SPLITS
 from rfm.metrics import task_metrics
 from rfm.random_keys import item_keys
 from rfm.sampler import ContextSampler, shown_statistics
-from rfm.store import SemType, Store, TaskInfo
+from rfm.store import NEVER, NO_TIME, SemType, Store, TaskInfo
 
 HISTORY_LENGTHS = (1, 2, 3, 5, 8, 10, 15, 20, 30)
 
@@ -71,25 +71,33 @@ def history_sum(
     """Sum and number of the last `last_k` (None: all) visible labels of each seed's group; (seeds of the split,) each.
 
     A label of time t' is visible at the seed's time t if t' + timedelta <= t under `temporal` and `relbench` (which
-    also wants it from an earlier split), and if t' < t under `paper`.
+    also wants it from an earlier split), and if t' < t under `paper`. A seed without a time sees all labels but its
+    own; a label without a time is seen under `paper`, else by such seeds alone (`rfm.sampler`).
     """
-    seeds = pool.split == split
     known = ~np.isnan(pool.value) & (pool.group >= 0)
     if protocol == "relbench":
         known &= pool.split < split
-    order = np.lexsort((pool.time[known], pool.group[known]))
-    group, time, value = pool.group[known][order], pool.time[known][order], pool.value[known][order]
-    times = np.unique(time)
-    key = group * (len(times) + 1) + np.searchsorted(times, time)
-    horizon = pool.time[seeds] - (1 if protocol == "paper" else timedelta_s)
-    seed_group = pool.group[seeds]
-    start = np.searchsorted(group, seed_group, side="left")
-    end = np.searchsorted(key, seed_group * (len(times) + 1) + np.searchsorted(times, horizon, side="right"))
-    end = np.where(seed_group < 0, start, np.maximum(end, start))
+    known = np.flatnonzero(known)
+    known = known[np.lexsort((pool.time[known], pool.group[known]))]
+    group, times = pool.group[known], np.unique(np.append(pool.time[known], NO_TIME))
+    key = group * (len(times) + 1) + np.searchsorted(times, pool.time[known])
+    position = np.full(len(pool.time), -1)
+    position[known] = np.arange(len(known))
+
+    seeds = np.flatnonzero(pool.split == split)
+    first_key, has_time = pool.group[seeds] * (len(times) + 1), pool.time[seeds] != NO_TIME
+    closed = np.where(has_time, pool.time[seeds], 0) - (1 if protocol == "paper" else timedelta_s)
+    rank = np.searchsorted(times, np.where(has_time, closed, NEVER - 1), side="right")
+    start = np.searchsorted(key, first_key + (has_time & (protocol != "paper")))  # times[0] is NO_TIME
+    end = np.maximum(start, np.searchsorted(key, first_key + rank))
+    end = np.where(pool.group[seeds] < 0, start, end)
+    own = position[seeds]
     if last_k is not None:
-        start = np.maximum(start, end - last_k)
-    total = np.concatenate([[0.0], np.cumsum(value)])
-    return total[end] - total[start], end - start
+        sees_own = (own >= end - last_k) & (own >= start) & (own < end)
+        start = np.maximum(start, end - last_k - sees_own)
+    total = np.concatenate([[0.0], np.cumsum(pool.value[known])])
+    sees_own = (own >= start) & (own < end)
+    return total[end] - total[start] - np.where(sees_own, pool.value[seeds], 0), end - start - sees_own
 
 
 def history_mean(

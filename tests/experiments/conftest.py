@@ -1,6 +1,6 @@
 """Stores of real databases, built once for the tests of this folder, and a small shop written anew for each test.
 
-The shop: regions <- users <- events <- notes, a task on users and one that completes events.
+The shop: regions <- users <- events <- notes, two tasks on users and two that complete events.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ def make_tables(seed: int = 0) -> dict[str, pd.DataFrame]:
     events = events.assign(time=times(NUM_EVENTS), amount=rng.normal(5, 2, NUM_EVENTS))
     events.loc[rng.random(NUM_EVENTS) < 0.2, "amount"] = np.nan
     events["is_large"] = events["amount"] > 5
+    events["mood"] = rng.choice(["glad", "calm", "sad"], NUM_EVENTS)
     return {
         "regions": pd.DataFrame({"region_id": range(3), "area": rng.normal(size=3)}),
         "users": pd.DataFrame(
@@ -87,6 +88,8 @@ def write_folder(folder: Path, tables: dict[str, pd.DataFrame]) -> Path:
     _write_yaml(
         folder / "tasks" / "event-amount" / "manifest.yaml", amount | {"remove_columns": [["events", "is_large"]]}
     )
+    mood = amount | {"name": "event-mood", "task_type": "multiclass_classification", "target_col": "mood"}
+    _write_yaml(folder / "tasks" / "event-mood" / "manifest.yaml", mood | {"remove_columns": []})
     return folder
 
 

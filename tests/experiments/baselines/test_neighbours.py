@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,6 +12,7 @@ import torch
 from experiments.baselines.graphsage import GraphSageConfig, graphsage_predictions
 from experiments.baselines.neighbours import Neighbourhoods
 from experiments.baselines.seeds import task_seeds
+from rfm.store import NEVER, NO_TIME
 
 FANOUT = 4
 
@@ -74,7 +77,7 @@ def test_a_seed_never_sees_its_own_target(open_shop, shop_tables, protocol: str)
     """In an autocomplete task the target of other rows is an input, that of the seed is not."""
     hoods = hoods_of(open_shop(shop_tables), "event-amount", protocol)
     seeds = np.arange(len(hoods.seeds.row))
-    number, _ = hoods.inputs["events"].read(hoods.seeds.entity, hoods.seeds.cutoff, hoods.seeds.label_cutoff)
+    number, _ = hoods.inputs["events"].read(hoods.seeds.entity, hoods.seeds, seeds)
     target = int(np.argmax(hoods.inputs["events"].is_target))
     known = hoods.inputs["events"].number.shape[1] + target
     assert (number[:, known] == 0).all() and (number[:, target] == 0).all()
@@ -83,11 +86,39 @@ def test_a_seed_never_sees_its_own_target(open_shop, shop_tables, protocol: str)
         assert (others[:, known] == 1).any()
 
 
+@pytest.mark.parametrize("protocol", ["paper", "temporal", "relbench"])
+def test_a_seed_never_sees_its_own_class(open_shop, shop_tables, protocol: str) -> None:
+    """The same of classes, which are texts."""
+    hoods = hoods_of(open_shop(shop_tables), "event-mood", protocol)
+    seeds, inputs = np.arange(len(hoods.seeds.row)), hoods.inputs["events"]
+    (target,) = np.flatnonzero(inputs.is_text_target)
+    _, text = inputs.read(hoods.seeds.entity, hoods.seeds, seeds)
+    assert (text[:, target] == -1).all()
+    later, first = np.full(len(seeds), seeds[-1]), np.zeros(len(seeds), int)
+    shown = [inputs.read(hoods.seeds.entity, hoods.seeds, of)[1][:, target] >= 0 for of in (later, first)]
+    assert shown[0].any() and shown[1].sum() < shown[0].sum()
+
+
+@pytest.mark.parametrize("protocol", ["paper", "temporal", "relbench"])
+def test_rows_without_a_time_hide_the_seeds_own_target(open_shop, shop_tables, protocol: str) -> None:
+    opened = open_shop(shop_tables)
+    seeds = task_seeds(opened[1], "event-amount", protocol)
+    untimed = replace(
+        seeds, cutoff=np.full_like(seeds.time, NEVER - 1), label_cutoff=np.full_like(seeds.time, NEVER - 1)
+    )
+    pair, time = np.arange(len(seeds.row)), np.full_like(seeds.time, NO_TIME)
+    assert not replace(untimed, sees_untimed=np.ones(len(pair), bool)).sees_target(pair, seeds.row, time).any()
+    others = np.roll(seeds.row, 1)
+    assert replace(untimed, sees_untimed=np.ones(len(pair), bool)).sees_target(pair, others, time).all()
+    assert seeds.sees_target(pair, others, time).any() == (protocol == "paper")
+
+
 def test_training_learns_and_repeats(open_shop, shop_tables) -> None:
-    """The label is a function of the user's region: a graph network must find it; two calls give one answer."""
+    """The label is a function of the user's region, in a unit of its own: a graph network must find it, and keep the
+    weights that do; two calls give one answer."""
     _, store, texts = open_shop(shop_tables)
     seeds = task_seeds(store, "user-spend", "temporal")
-    area = shop_tables["regions"]["area"].to_numpy()[shop_tables["users"]["region_id"]]
+    area = 1000 + 50 * shop_tables["regions"]["area"].to_numpy()[shop_tables["users"]["region_id"]]
     target = area[seeds.entity - store.tables["users"].first_row]
     store.task_targets = lambda task, split: target[seeds.split == ("train", "val", "test").index(split)]
     cfg = GraphSageConfig(16, FANOUT, 1e-2, batch_size=32, max_steps=60, check_every=20, patience=3, validation_rows=50)

@@ -7,6 +7,7 @@ import pytest
 
 from experiments.baselines.trivial import LabelPool, baseline_predictions, class_history, history_mean
 from rfm.metrics import score
+from rfm.store import NO_TIME
 
 
 def loop_history(
@@ -16,9 +17,12 @@ def loop_history(
     for i in np.flatnonzero(pool.split == split):
         seen = []
         for j in range(len(pool.time)):
-            if pool.group[i] < 0 or pool.group[j] != pool.group[i] or np.isnan(pool.value[j]):
+            if j == i or pool.group[i] < 0 or pool.group[j] != pool.group[i] or np.isnan(pool.value[j]):
                 continue
-            closed = pool.time[j] < pool.time[i] if protocol == "paper" else pool.time[j] + delta <= pool.time[i]
+            if pool.time[i] == NO_TIME or pool.time[j] == NO_TIME:
+                closed = pool.time[i] == NO_TIME or protocol == "paper"
+            else:
+                closed = pool.time[j] < pool.time[i] if protocol == "paper" else pool.time[j] + delta <= pool.time[i]
             if closed and (protocol != "relbench" or pool.split[j] < split):
                 seen.append(j)
         seen.sort(key=lambda j: pool.time[j])
@@ -29,14 +33,16 @@ def loop_history(
 
 @pytest.mark.parametrize("protocol", ["paper", "temporal", "relbench"])
 @pytest.mark.parametrize("last_k", [1, 3, None])
-def test_history_mean_equals_a_loop(protocol: str, last_k: int | None) -> None:
+@pytest.mark.parametrize("untimed", [0.0, 0.3, 1.0])
+def test_history_mean_equals_a_loop(protocol: str, last_k: int | None, untimed: float) -> None:
+    """Also where seeds or labels have no time: such a seed sees all labels but its own."""
     rng = np.random.default_rng(7)
     for _ in range(20):
         n = 60
         # Times are distinct within a group: which of two labels of one instant is "last" is not defined.
         pool = LabelPool(
             group=rng.integers(-1, 5, n),
-            time=rng.permutation(3 * n)[:n].astype(np.int64),
+            time=np.where(rng.random(n) < untimed, NO_TIME, rng.permutation(3 * n)[:n]),
             value=np.where(rng.random(n) < 0.1, np.nan, rng.normal(size=n)),
             split=rng.integers(0, 3, n).astype(np.int8),
         )
