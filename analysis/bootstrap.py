@@ -17,14 +17,14 @@ def law_replicates(
     num_parameters: int,
     bootstrap: int,
     seed: int,
-    shifts: NDArray | None = None,
+    shifts: NDArray,
 ) -> NDArray[np.float64]:
     """(bootstrap, 4) refits of law + noise: coefficient, exponent, floor, and the noise's deviation at weight 1.
 
     Args:
         x, law, weights: (n,) points, the fitted law there, inverse variances up to a factor.
         loss: weighted sum of squared residuals of the fit.
-        shifts: (bootstrap, n) deviations to add beside the noise.
+        shifts: (bootstrap, n) deviations beside the noise.
 
     Returns:
         No rows without a degree of freedom: residuals that are zero by construction say nothing about noise.
@@ -35,7 +35,7 @@ def law_replicates(
     rng = np.random.default_rng(np.random.SeedSequence(seed))
     noise = noise_scales(loss, freedom, bootstrap, rng)
     y = law + noise[:, None] * rng.normal(size=(bootstrap, len(x))) / np.sqrt(weights)
-    laws = fit_laws(x, y if shifts is None else y + shifts, weights, floor)
+    laws = fit_laws(x, y + shifts, weights, floor)
     return np.column_stack([laws.coefficient, laws.exponent, laws.floor, noise])
 
 

@@ -132,14 +132,22 @@ def _exponent_warnings(fit: PowerLawFit) -> list[str]:
         ]
     if not len(fit.draws):
         return []
+    flat = fit.draws[:, 0] == 0  # their exponent means nothing, and is stored as the lowest
     found = []
-    for name, at_bound in (("lower", fit.draws[:, 1] < low), ("upper", fit.draws[:, 1] > high)):
+    if flat.mean() > NOISY_SHARE:
+        found.append(f"{flat.mean():.0%} of the replicates do not fall at all: noise of this size may hide the law")
+    for name, at_bound in (("lower", (fit.draws[:, 1] < low) & ~flat), ("upper", fit.draws[:, 1] > high)):
         if at_bound.mean() > NOISY_SHARE:
-            found.append(
-                f"the {name} end of the exponent's interval is its bound ({at_bound.mean():.0%} of the replicates "
-                "reach it): noise of this size leaves the exponent open there"
-            )
+            found.append(bound_warning(name, "the exponent", at_bound.mean()))
     return found
+
+
+def bound_warning(end: str, parameter: str, share: float) -> str:
+    """Says that an interval's lower or upper end is a bound of the search, which that share of replicates reaches."""
+    return (
+        f"the {end} end of the interval of {parameter} is its bound ({share:.0%} of the replicates reach it): noise of "
+        "this size leaves it open there"
+    )
 
 
 def _floor_warnings(fit: PowerLawFit, floor_is_fitted: bool) -> list[str]:

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from analysis.bootstrap import quantiles
 from analysis.errors import AnalysisError
-from analysis.fit_checks import check_bootstrap, check_level, positive_floats
+from analysis.fit_checks import NOISY_SHARE, bound_warning, check_bootstrap, check_level, positive_floats
 from analysis.joint_forms import FORMS, NOTHING, Form, Units
 from analysis.robust_fit import huber, polish
 
@@ -204,7 +204,7 @@ def fit_joint_law(
         num_points=len(loss),
         n_range=(float(n.min()), float(n.max())),
         s_range=(float(s.min()), float(s.max())),
-        warning=_warning(problem, theta),
+        warning=_warning(problem, theta, draws),
         draws=draws,
     )
 
@@ -217,7 +217,7 @@ def checked_joint(n: ArrayLike, s: ArrayLike, loss: ArrayLike, form: str) -> tup
     if len({np.size(values) for values in (n, s, loss)}) > 1:
         raise AnalysisError(f"{', '.join(sizes)}: each point needs all three")
     columns = dict(zip(("n", "s", "loss"), positive_floats(n=n, s=s, loss=loss), strict=True))
-    needed = len(FORMS[form].parameters) + 1
+    needed = fewest_points(form)
     if len(columns["loss"]) < needed:
         raise AnalysisError(f"{len(columns['loss'])} points; the {form} law needs at least {needed}")
     distinct = len(np.unique(np.column_stack([columns["n"], columns["s"]]), axis=0))
@@ -230,6 +230,11 @@ def checked_joint(n: ArrayLike, s: ArrayLike, loss: ArrayLike, form: str) -> tup
             raise AnalysisError(f"every point has {name} = {columns[name][0]:g}; a joint law needs both to vary")
     order = np.lexsort((columns["loss"], columns["s"], columns["n"]))
     return columns["n"][order], columns["s"][order], columns["loss"][order]
+
+
+def fewest_points(form: str) -> int:
+    """How many distinct (n, s) a form needs: one more than it has parameters."""
+    return len(FORMS[form].parameters) + 1
 
 
 def _replicates(
@@ -283,7 +288,7 @@ def _check_decay(problem: JointProblem, residual: NDArray) -> None:
         raise AnalysisError("the losses fall with neither n nor s: no law fits better than a constant")
 
 
-def _warning(problem: JointProblem, theta: NDArray) -> str | None:
+def _warning(problem: JointProblem, theta: NDArray, draws: dict[str, NDArray]) -> str | None:
     found, points = [], len(problem.log_loss)
     if points < 2 * len(theta):
         found.append(f"{points} points for {len(theta)} parameters: R² says little")
@@ -295,4 +300,7 @@ def _warning(problem: JointProblem, theta: NDArray) -> str | None:
             found.append(f"{name} is zero: the points show no such term")
         elif value <= low + 1e-6 or value >= high - 1e-6:
             found.append(f"{name} is at its bound: the points do not determine it")
+        elif name in ("alpha", "beta") and draws:
+            reached = {"lower": draws[name] < 1.001 * np.exp(low), "upper": draws[name] > 0.999 * np.exp(high)}
+            found += [bound_warning(end, name, at.mean()) for end, at in reached.items() if at.mean() > NOISY_SHARE]
     return "; ".join(found) or None

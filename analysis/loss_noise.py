@@ -6,30 +6,34 @@ import numpy as np
 import pandas as pd
 
 from analysis.errors import AnalysisError
-from analysis.results import VALIDATION_DATASET, loss_rows
+from analysis.results import database_loss_rows, loss_rows
 
 REPLICATES = 2000
 
 
-def loss_noise(results: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
+def loss_noise(results: pd.DataFrame) -> pd.DataFrame:
     """One row per (N, S), by bootstrap over the held-out databases, the same ones drawn for all cells.
 
     Returns:
         `num_databases`, `tokens`, `loss` (mean over databases and seeds), `lower`, `upper` (95 %), `above_best` (the
         distance to the lowest loss of the grid) with `above_best_lower`, `above_best_upper`, which pairs databases and
-        so is far surer than the loss itself; `num_seeds` and `seed_sd` (ddof=1; NaN with one seed).
+        so is far surer than the loss itself; `num_seeds` and `seed_sd` (ddof=1; NaN with one seed). NaN where a seed
+        diverged.
 
     Raises:
-        AnalysisError: if the results hold no loss of single databases.
+        AnalysisError: if a cell has no loss of single databases, or every cell diverged.
     """
-    means = loss_rows(results)
-    cells = means.groupby(["num_databases", "tokens"])["value"].agg(["mean", "std", "size"])
-    rows = results[(results["metric"] == "loss") & (results["dataset"] != VALIDATION_DATASET)]
-    single = rows.groupby(["num_databases", "tokens", "dataset"])["value"].mean().unstack("dataset")
-    if single.empty:
-        raise AnalysisError("no loss of single held-out databases: the noise of their mean is unknown")
+    cell = ["num_databases", "tokens"]
+    groups = loss_rows(results).groupby(cell)["value"]
+    cells = pd.DataFrame({"mean": groups.agg(_mean), "std": groups.std(), "size": groups.size()})
+    single = database_loss_rows(results).groupby([*cell, "dataset"])["value"].agg(_mean).unstack("dataset")
+    if unknown := set(cells.index) - set(single.index):
+        where = "N = {}, S = {}".format(*min(unknown))
+        raise AnalysisError(f"no loss of single held-out databases at {where}: the noise of their mean is unknown")
+    if cells["mean"].isna().all():
+        raise AnalysisError("every cell of the grid diverged (its loss is NaN); try a smaller learning rate")
     losses = single.loc[cells.index].to_numpy()  # (cells, databases)
-    rng = np.random.Generator(np.random.Philox(np.random.SeedSequence(seed)))
+    rng = np.random.Generator(np.random.Philox(np.random.SeedSequence(0)))
     drawn = rng.integers(0, losses.shape[1], (REPLICATES, losses.shape[1]))
     replicates = losses[:, drawn].mean(axis=2)  # (cells, replicates)
     above = replicates - replicates[int(np.nanargmin(cells["mean"]))]
@@ -46,6 +50,11 @@ def loss_noise(results: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
         num_seeds=cells["size"].to_numpy(),
         seed_sd=cells["std"].to_numpy(),
     )
+
+
+def _mean(values: pd.Series) -> float:
+    """NaN if one of them is: a seed that diverged is no better than its neighbours."""
+    return values.mean(skipna=False)
 
 
 def noise_in_words(noise: pd.DataFrame) -> str:

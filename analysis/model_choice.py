@@ -32,10 +32,10 @@ def compare_forms(
         is NaN where points are too few for its correction (parameters + 3).
 
     Raises:
-        AnalysisError: as fit_joint_law, or for no form.
+        AnalysisError: as fit_joint_law, or without any form.
     """
     if not forms:
-        raise AnalysisError(f"no form to compare; choose from {', '.join(FORMS)}")
+        raise AnalysisError("no form of a joint law has so few parameters that these points could test it")
     rows = []
     for form in forms:
         problem = JointProblem.of(*checked_joint(n, s, loss, form), form, delta)

@@ -46,7 +46,8 @@ class PowerLawFit:
         extrapolation: one entry per held-out point, x rising: `x`, `observed`, `predicted`, `relative_error`
             ((predicted - observed) / observed), `excess_error` (the same difference over observed - floor, or None
             where the observed value is not above the floor), and `interval`, `covered`: the 95 % interval of a new
-            measurement there and whether it holds the observed one (None without a bootstrap).
+            measurement there, with the same shifts where `fit_power_law` was given any, and whether it holds the
+            observed one (None without a bootstrap).
         warning: what a reader must know before believing the law, or None.
         draws: (bootstrap, 4) replicates of coefficient, exponent, floor and noise (standard deviation at weight 1).
     """
@@ -72,12 +73,12 @@ class PowerLawFit:
         positive_floats(x=x)
         x = np.asarray(x, dtype=float)
         y = self.coefficient * x**-self.exponent + self.floor
-        return y if interval is None else (y, *self._bounds(x, interval, noise_scale=0.0))
+        return y if interval is None else (y, *self._bounds(x, interval))
 
     def predict_measurement(self, x: ArrayLike, interval: float = CI_LEVEL, weight: float = 1.0) -> tuple[NDArray, ...]:
         """As `predict` with an interval, but where a new measurement of that weight would fall."""
         x = np.asarray(x, dtype=float)
-        return (self.predict(x), *self._bounds(x, interval, noise_scale=weight**-0.5))
+        return (self.predict(x), *self._bounds(x, interval, weight**-0.5))
 
     def coefficient_per(self, unit: float) -> float:
         """A when x is counted in `unit`: predict(x) = coefficient_per(unit) · (x / unit)^-exponent + floor."""
@@ -119,12 +120,15 @@ class PowerLawFit:
     def _repr_html_(self) -> str:
         return law_html(self)
 
-    def _bounds(self, x: NDArray, level: float, noise_scale: float) -> tuple[NDArray, NDArray]:
+    def _bounds(
+        self, x: NDArray, level: float, noise_scale: float = 0.0, shift: NDArray | float = 0.0
+    ) -> tuple[NDArray, NDArray]:
+        """Ends of the replicates at x, less the shift (bootstrap,) that each of them would carry there."""
         check_level(level)
         if not len(self.draws):
             raise AnalysisError("this law has no bootstrap replicates, so no interval; fit it with bootstrap=1000")
         coefficient, exponent, floor, noise = self.draws.T[(..., *([None] * x.ndim))]
-        values = coefficient * x**-exponent + floor
+        values = coefficient * x**-exponent + floor - shift
         if noise_scale:
             values = values + noise_scale * noise * normal_quantiles(len(self.draws)).reshape(noise.shape)
         low, high = quantiles(values, level)
@@ -152,7 +156,9 @@ def fit_power_law(
             y they are y^-2.
         bootstrap: number of replicates behind the intervals; 0 gives none. Points as many as parameters give none.
         seed: of the replicates.
-        shifts: (bootstrap, points) further deviations that replicates of y carry, such as a resampled envelope's.
+        shifts: (bootstrap, points) further deviations that replicates of y carry, such as a resampled envelope's. A
+            held-out point is compared with replicates that carry its own: what moves all points alike, such as hard
+            validation databases, moves the law and the measurement together.
 
     Raises:
         AnalysisError: if lengths differ, a value is not finite and positive, fewer distinct x are left than the law has
@@ -167,13 +173,14 @@ def fit_power_law(
     xs, ys, ws = x[fitted], y[fitted], weights[fitted]
     best = fit_laws(xs, ys[None], ws, floor)
     coefficient, exponent, level, loss = (float(value[0]) for value in best)
-    moved = None if shifts is None else np.asarray(shifts)[:, order][:, fitted]
+    moved = np.zeros((bootstrap, len(x))) if shifts is None else np.asarray(shifts)[:, order]
     law = coefficient * xs**-exponent + level
     total = float(ws @ (ys - np.average(ys, weights=ws)) ** 2)
     if total <= ws.sum() * (1e-12 * y.max()) ** 2 or coefficient == 0 or loss >= total * (1 - 1e-9):
+        wanted = "power law" if floor is True else f"power law above the floor {floor:.6g}"
         raise AnalysisError(
-            f"y does not fall with x over [{xs[0]:.6g}, {xs[-1]:.6g}] (from {ys[xs == xs[0]].mean():.6g} to "
-            f"{ys[xs == xs[-1]].mean():.6g}): no power law fits better than a constant"
+            f"y does not fall with x as a {wanted} over [{xs[0]:.6g}, {xs[-1]:.6g}] (from "
+            f"{ys[xs == xs[0]].mean():.6g} to {ys[xs == xs[-1]].mean():.6g}): a constant fits as well"
         )
     fit = PowerLawFit(
         coefficient=coefficient,
@@ -183,12 +190,12 @@ def fit_power_law(
         rmse=float(np.sqrt(np.average((law - ys) ** 2, weights=ws))),
         num_points=int(fitted.sum()),
         x_range=(float(xs[0]), float(xs[-1])),
-        draws=law_replicates(xs, law, ws, loss, floor, num_parameters, bootstrap, seed, moved),
+        draws=law_replicates(xs, law, ws, loss, floor, num_parameters, bootstrap, seed, moved[:, fitted]),
     )
     fit = replace(fit, ci=_parameter_intervals(fit.draws, num_parameters))
     return replace(
         fit,
-        extrapolation=_extrapolation(fit, x[~fitted], y[~fitted], weights[~fitted]),
+        extrapolation=_extrapolation(fit, x[~fitted], y[~fitted], weights[~fitted], moved[:, ~fitted]),
         warning=law_warnings(x, xs, fit, floor is True),
     )
 
@@ -200,9 +207,9 @@ def _parameter_intervals(draws: NDArray, num_parameters: int) -> dict[str, tuple
     return {name: (float(low[i]), float(high[i])) for i, name in enumerate(PARAMETERS[:num_parameters])}
 
 
-def _extrapolation(fit: PowerLawFit, x: NDArray, y: NDArray, weights: NDArray) -> list[dict[str, Any]]:
+def _extrapolation(fit: PowerLawFit, x: NDArray, y: NDArray, weights: NDArray, shifts: NDArray) -> list[dict[str, Any]]:
     points = []
-    for at, observed, weight in zip(x.tolist(), y.tolist(), weights.tolist(), strict=True):
+    for at, observed, weight, shift in zip(x.tolist(), y.tolist(), weights.tolist(), shifts.T, strict=True):
         error = float(fit.predict(at)) - observed
         point = {
             "x": at,
@@ -214,7 +221,7 @@ def _extrapolation(fit: PowerLawFit, x: NDArray, y: NDArray, weights: NDArray) -
             "covered": None,
         }
         if len(fit.draws):
-            _, low, high = fit.predict_measurement(at, CI_LEVEL, weight)
+            low, high = fit._bounds(np.asarray(at), CI_LEVEL, weight**-0.5, shift)
             point |= {"interval": [float(low), float(high)], "covered": bool(low <= observed <= high)}
         points.append(point)
     return points

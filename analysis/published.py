@@ -1,8 +1,8 @@
 """What the paper published: its two laws and the points behind them.
 
-What the paper's points can tell: the free fit over N gives the published law, with an exponent between 0.05 and 0.91.
+What the paper's points can tell: the free fit over N gives the published law, with an exponent between 0.05 and 0.92.
 The published law over S is a straight line through log(L - 0.36) against log S. Least squares on the loss with the same
-floor gives an exponent of 0.58 in place of 0.46, and with a free floor 0.92 (0.64 to 1.22). The floor and the scale of
+floor gives an exponent of 0.58 in place of 0.46, and with a free floor 0.92 (0.63 to 1.23). The floor and the scale of
 the residuals decide the exponent; the points do not show that the exponents of N and S differ.
 """
 

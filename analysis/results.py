@@ -117,6 +117,13 @@ def loss_rows(results: pd.DataFrame) -> pd.DataFrame:
     return rows
 
 
+def database_loss_rows(results: pd.DataFrame) -> pd.DataFrame:
+    """The rows that hold the validation loss of a cell on one held-out database; none where single ones were not
+    recorded."""
+    is_loss = (results["metric"] == "loss") & (results["split"] == "val") & (results["task"] == "")
+    return results[is_loss & (results["dataset"] != VALIDATION_DATASET)]
+
+
 def loss_grid(results: pd.DataFrame) -> pd.DataFrame:
     """Validation loss, N (index `num_databases`) x S (columns `tokens`), both rising; mean over seeds.
 

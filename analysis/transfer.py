@@ -116,7 +116,7 @@ def compare_models(table: pd.DataFrame, split: str = "test") -> pd.DataFrame:
         raise AnalysisError(
             f"transfer table: no row of split {split!r}; it has {', '.join(map(str, table['split'].unique()))}"
         )
-    checkpoints = rows.filter(["num_databases", "tokens"]).drop_duplicates()
+    checkpoints = rows.filter(["num_databases", "tokens"]).dropna().drop_duplicates()
     if len(checkpoints.columns) and len(checkpoints) > 1:
         raise AnalysisError(
             f"transfer table: scores of {len(checkpoints)} checkpoints; select one (num_databases, tokens)"

@@ -121,11 +121,15 @@ def plot_lift(
 
 
 def lift_plots(scores: pd.DataFrame, split: str = "test") -> dict[str, Callable[[], Axes]]:
-    """The figures of a grid's scores, by name: lift_<metric>_<axis> zero-shot, lift_<model>_<metric>_<axis> else."""
+    """The figures of a grid's scores, by name: lift_<metric>_<axis> zero-shot, lift_<model>_<metric>_<axis> else.
+
+    None of a metric that label history has no score of.
+    """
+    known = lift_metrics(scores, REFERENCE)
     plots: dict[str, Callable[[], Axes]] = {}
     for model in TRAINED:
         prefix = "lift" if model == "zero-shot" else f"lift_{model}"
-        for metric in lift_metrics(scores, model):
+        for metric in (metric for metric in lift_metrics(scores, model) if metric in known):
             for axis in OTHER_AXIS:
                 plots[f"{prefix}_{metric}_{axis}"] = partial(plot_lift, scores, axis, metric, model=model, split=split)
     return plots

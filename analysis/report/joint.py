@@ -10,9 +10,10 @@ import pandas as pd
 
 from analysis.errors import AnalysisError
 from analysis.frontier import compute_frontier
-from analysis.joint_law import JointLawFit, fit_joint_law
+from analysis.joint_forms import FORMS
+from analysis.joint_law import JointLawFit, fewest_points, fit_joint_law
 from analysis.model_choice import compare_forms
-from analysis.results import loss_rows
+from analysis.results import database_loss_rows, loss_rows
 
 NUM_BUDGETS = 9
 DATA_STAGE = "corpora and stores"
@@ -45,8 +46,9 @@ def joint_section(results: pd.DataFrame, record: dict[str, Any]) -> JointSection
     rows = loss_rows(results).dropna(subset="value")
     points = rows.rename(columns={"num_databases": "n", "tokens": "s", "value": "loss"})[["n", "s", "loss"]]
     columns = (points["n"], points["s"], points["loss"])
+    distinct = len(points[["n", "s"]].drop_duplicates())
     try:
-        comparison = compare_forms(*columns)
+        comparison = compare_forms(*columns, [form for form in FORMS if fewest_points(form) <= distinct])
         law = fit_joint_law(*columns, form=comparison["form"].iloc[0], bootstrap=400)
     except AnalysisError as error:
         return str(error)
@@ -61,8 +63,7 @@ def _prices(results: pd.DataFrame, record: dict[str, Any]) -> tuple[float, float
         return None
     rows = loss_rows(results)
     shortest = rows[rows["tokens"] == rows["tokens"].min()]
-    validation = results[(results["split"] == "val") & (results["task"] == "")]["dataset"].nunique() - 1
-    databases = int(rows["num_databases"].max()) + max(0, validation)
+    databases = int(rows["num_databases"].max()) + database_loss_rows(results)["dataset"].nunique()
     return spent[DATA_STAGE] / databases, float((shortest["wall_s"] / shortest["tokens"]).median())
 
 

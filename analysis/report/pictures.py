@@ -26,8 +26,10 @@ def embedded_figures(run: RunFiles, joint: JointSection | str) -> dict[str, dict
         fit = run.laws[axis]
         plots[axis] = lambda axis=axis, fit=fit: plot_scaling(run.results, None if isinstance(fit, str) else fit, axis)
         plots[f"paper-{axis}"] = lambda axis=axis: plot_paper_figure(axis)
-    if run.transfer is not None and run.transfer["metric"].isin(PERCENT_METRICS).any():
-        plots["transfer"] = lambda: plot_transfer(run.transfer, transfer_splits(run.transfer)[0])
+    if run.transfer is not None:
+        shown = transfer_splits(run.transfer)[0]
+        if run.transfer.loc[run.transfer["split"] == shown, "metric"].isin(PERCENT_METRICS).any():
+            plots["transfer"] = lambda: plot_transfer(run.transfer, shown)
     if run.transfer_grid is not None:
         split = transfer_splits(run.transfer_grid)[0]
         plots |= lift_plots(run.transfer_grid, split)

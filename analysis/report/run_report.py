@@ -10,7 +10,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from analysis.power_law import PowerLawFit
@@ -21,7 +20,7 @@ from analysis.report.page import duration, template, write_page
 from analysis.report.pictures import embedded_figures
 from analysis.report.run_files import AXES, RunFiles
 from analysis.report.transfer_table import transfer_rows, transfer_splits, transfer_verdict
-from analysis.results import loss_grid, loss_rows
+from analysis.results import database_loss_rows, loss_grid, loss_rows
 from analysis.units import AXIS_NAMES, SYMBOLS, LawTerms, count, law_unit
 
 NOT_RECORDED = "not recorded"
@@ -42,6 +41,7 @@ def render_report(run: RunFiles) -> str:
     tables = {} if run.transfer is None else {s: transfer_rows(run.transfer, s) for s in transfer_splits(run.transfer)}
     charts = {"chart-grid": grid_chart(run.results, run.laws), "chart-curves": curve_chart(run.curves)}
     joint = joint_section(run.results, run.record)
+    figures = embedded_figures(run, joint)
     return template("report.html").render(
         run=run,
         facts=run_facts(run),
@@ -50,7 +50,8 @@ def render_report(run: RunFiles) -> str:
         laws=[law_section(run, axis) for axis in AXES],
         transfer=tables,
         verdict=transfer_verdict(run.transfer),
-        figures=embedded_figures(run, joint),
+        figures=figures,
+        lifts=[n.removesuffix("_tokens") for n in figures if n.startswith("lift_") and n.endswith("_tokens")],
         joint=None if isinstance(joint, str) else joint,
         no_joint=joint if isinstance(joint, str) else "",
         scale=scale_sentence(run.results),
@@ -162,15 +163,14 @@ def limits(run: RunFiles) -> list[str]:
 
 
 def _overfits(results: pd.DataFrame, axis: str) -> bool:
-    """True if some line of the grid along `axis` has its lowest loss before the largest value."""
-    grid = loss_grid(results).to_numpy(dtype=float)
-    lines = grid if axis == "tokens" else grid.T
-    return any(np.nanmin(line) < line[-1] for line in lines if not np.isnan(line).all())
+    """True if some line of the grid along `axis` has its lowest loss before its last measured value."""
+    grid = loss_grid(results)
+    lines = [line.dropna() for _, line in (grid if axis == "tokens" else grid.T).iterrows()]
+    return any(line.min() < line.iloc[-1] for line in lines if len(line))
 
 
 def _num_validation(results: pd.DataFrame) -> int:
-    per_database = results[(results["metric"] == "loss") & (results["split"] == "val") & (results["task"] == "")]
-    return per_database["dataset"].nunique() - 1
+    return database_loss_rows(results)["dataset"].nunique()
 
 
 def _published_terms(law: PublishedLaw) -> LawTerms:

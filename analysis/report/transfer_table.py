@@ -52,10 +52,10 @@ def score_cell(row: pd.Series, model: str, ends: pd.Series, digits: int) -> dict
 
 
 def transfer_verdict(transfer: pd.DataFrame | None) -> list[dict[str, Any]]:
-    """Per trained model: on how many tasks it beats label history (AUROC, R²; test where there is one).
+    """Per trained model: on how many tasks it beats label history by the first metric (test where there is one).
 
     `up`, `level` and `down` count the tasks whose 95 % interval of the lift lies above, around and below 0; None
-    without intervals.
+    without intervals. `metrics` names the metrics of these tasks.
     """
     if transfer is None:
         return []
@@ -67,7 +67,8 @@ def transfer_verdict(transfer: pd.DataFrame | None) -> list[dict[str, Any]]:
         lift = table[f"lift:{model}"].dropna() if f"lift:{model}" in table else pd.Series(dtype=float)
         if lift.empty:  # published scores, under a protocol of which there is no label history
             continue
-        verdict = {"model": model, "wins": int((lift > 0).sum()), "of": len(lift), "split": split}
+        metrics = ", ".join(METRIC_NAMES[metric] for metric in lift.index.unique("metric"))
+        verdict = {"model": model, "wins": int((lift > 0).sum()), "of": len(lift), "split": split, "metrics": metrics}
         ends = intervals.reindex([(*key, model) for key in lift.index])[["lift_lower", "lift_upper"]].to_numpy()
         words = [lift_verdict(value, *pair) for value, pair in zip(lift, ends, strict=True)]
         has_intervals = len(lift) > 0 and not np.isnan(ends).any()

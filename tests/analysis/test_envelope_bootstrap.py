@@ -74,3 +74,32 @@ def test_the_same_seed_gives_the_same_law(make_grid: Callable, losses: np.ndarra
     results = make_grid(losses, NUM_DATABASES, TOKENS)
     assert fit_envelope(results, "tokens", bootstrap=100).ci == fit_envelope(results, "tokens", bootstrap=100).ci
     assert fit_envelope(results, bootstrap=0).ci == {}
+
+
+@pytest.mark.parametrize("over", ["num_databases", "tokens"])
+def test_a_cell_that_one_seed_has_not_reached_leaves_the_intervals_as_they_are(
+    make_grid: Callable, losses: np.ndarray, over: str
+) -> None:
+    """Seeds with the same losses: which of them are there changes nothing."""
+    deviations = 0.01 * np.random.default_rng(1).normal(size=(12, *losses.shape))
+    whole = pd.concat([run_with_databases(make_grid, losses, deviations).assign(seed=seed) for seed in range(3)])
+    late = (whole["num_databases"] >= 8) & (whole["seed"] == 2)
+    table = describe_envelope(whole[~late], over, bootstrap=200)
+    pd.testing.assert_frame_equal(table, describe_envelope(whole, over, bootstrap=200))
+    partly, wholly = (fit_envelope(results, over, bootstrap=200).ci for results in (whole[~late], whole))
+    for name, ends in wholly.items():
+        assert partly[name] == pytest.approx(ends, rel=1e-6)
+
+
+def test_a_late_seed_moves_a_cell_only_where_it_has_been(make_grid: Callable, losses: np.ndarray) -> None:
+    seeds = [make_grid(losses + 0.01 * seed, NUM_DATABASES, TOKENS, seed=seed) for seed in range(2)]
+    results = pd.concat([seeds[0], seeds[1][seeds[1]["num_databases"] > 4]])
+    table = describe_envelope(results)
+    np.testing.assert_allclose((table["high"] - table["low"]).to_numpy(), [0, 0, 0, 0.01, 0.01], atol=1e-9)
+
+
+def test_the_best_cell_is_bracketed_by_what_was_measured_after_it(make_grid: Callable) -> None:
+    nan = np.nan
+    staircase = [[0.5, 0.6, nan, nan], [0.5, 0.4, nan, nan], [0.5, 0.4, 0.3, nan], [nan] * 4, [0.5, 0.3, 0.4, 0.5]]
+    table = describe_envelope(make_grid(np.array(staircase), NUM_DATABASES, TOKENS), bootstrap=20)
+    assert table["bracketed"].tolist() == [True, False, False, False, True]

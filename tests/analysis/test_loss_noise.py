@@ -50,3 +50,20 @@ def test_needs_losses_of_single_databases() -> None:
     rows = results({(1, 10, 0): np.array([0.4])})
     with pytest.raises(AnalysisError, match="single held-out databases"):
         loss_noise(rows[rows["dataset"] == "synthetic-val"])
+
+
+def test_a_seed_that_diverged_makes_the_cell_unknown() -> None:
+    values, lost = np.full(4, 0.4), np.full(4, np.nan)
+    noise = loss_noise(results({(1, 10, 0): values, (1, 10, 1): lost, (2, 10, 0): values + 0.1})).set_index(
+        "num_databases"
+    )
+    assert noise.loc[1, ["loss", "lower", "above_best"]].isna().all() and noise.loc[1, "num_seeds"] == 2
+    assert noise.loc[2, "above_best"] == 0
+    with pytest.raises(AnalysisError, match="every cell of the grid diverged"):
+        loss_noise(results({(1, 10, 0): lost}))
+
+
+def test_a_cell_without_single_databases_is_named() -> None:
+    rows = results({(1, 10, 0): np.array([0.4]), (2, 10, 0): np.array([0.4])})
+    with pytest.raises(AnalysisError, match="at N = 2, S = 10"):
+        loss_noise(rows[(rows["dataset"] == "synthetic-val") | (rows["num_databases"] == 1)])

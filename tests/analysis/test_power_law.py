@@ -218,3 +218,26 @@ def test_html_is_a_table_with_the_intervals_and_the_warning() -> None:
     fit = fit_power_law([1, 2, 4, 8, 16], [5.0, 4.0, 3.0, 2.0, 1.0], bootstrap=50)
     page = fit._repr_html_()
     assert page.startswith("<table>") and f"{fit.ci['exponent'][0]:.4g} to" in page and "bound 0" in page
+
+
+def test_a_shift_of_all_points_leaves_the_held_out_interval_as_it_is() -> None:
+    """Validation databases that are harder move the law and the new measurement alike."""
+    rng = np.random.default_rng(0)
+    x = 2.0 ** np.arange(9)
+    y = 0.1 * x**-0.5 + 0.4 + 1e-4 * rng.normal(size=9)
+    level = np.repeat(0.02 * rng.normal(size=(1000, 1)), 9, axis=1)
+    plain, shifted = (fit_power_law(x, y, holdout=1, shifts=shifts) for shifts in (None, level))
+    assert shifted.extrapolation[0]["interval"] == pytest.approx(plain.extrapolation[0]["interval"], abs=1e-6)
+    low, high = shifted.ci["floor"]
+    assert high - low > 0.07  # where the law itself lies is less sure: 4 x 0.02
+
+
+def test_replicates_that_do_not_fall_are_told_apart_from_slow_ones() -> None:
+    noisy = fit_power_law([1, 2, 4, 8, 16], [0.42, 0.41, 0.40, 0.411, 0.40])
+    share = np.mean(noisy.draws[:, 0] == 0)
+    assert share > 0.025 and f"{share:.0%} of the replicates do not fall at all" in noisy.warning
+
+
+def test_a_floor_above_most_points_is_named() -> None:
+    with pytest.raises(AnalysisError, match=r"power law above the floor 0\.95"):
+        fit_power_law([1, 2, 4, 8], [1.0, 0.5, 0.4, 0.3], floor=0.95)

@@ -152,3 +152,13 @@ def test_mean_lift_needs_every_task_of_a_checkpoint_and_a_label_history(make_sco
         mean_lifts(scores.drop(columns="tokens"))
     with pytest.raises(AnalysisError, match="no auroc of 'fine-tuned'"):
         mean_lifts(scores, model="fine-tuned")
+
+
+def test_baselines_without_a_checkpoint_stand_beside_one(make_transfer: Callable) -> None:
+    table = make_transfer()
+    baselines = table["model"].isin(BASELINES)
+    bare = table.assign(**{name: table[name].mask(baselines) for name in ("num_databases", "tokens", "seed")})
+    pd.testing.assert_frame_equal(compare_models(bare), compare_models(table))
+    other = table[~baselines].assign(tokens=1)
+    with pytest.raises(AnalysisError, match="scores of 2 checkpoints"):
+        compare_models(pd.concat([bare, other]))

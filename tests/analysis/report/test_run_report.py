@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -15,7 +16,10 @@ import pytest
 from analysis.errors import AnalysisError
 from analysis.report import write_report
 from analysis.report.data_card import DataCard
+from analysis.report.joint import joint_section
 from analysis.report.page import duration
+from analysis.report.run_files import RunFiles
+from analysis.report.run_report import limits
 from analysis.report.transfer_table import lift_verdict, score_text, transfer_rows, transfer_verdict
 
 VOID = {"meta", "img", "br", "source", "link", "hr", "input"}
@@ -240,3 +244,35 @@ def test_data_card_and_lift_over_the_grid_are_shown(
     (run_dir / "data_card.json").write_text('{"prior": 1}')
     with pytest.raises(AnalysisError, match=r"data_card\.json is damaged"):
         DataCard.read(run_dir)
+
+
+def test_lift_is_shown_for_every_metric_that_label_history_has(
+    make_run: Callable, make_transfer: Callable, make_scores: Callable
+) -> None:
+    run_dir = make_run(transfer=make_transfer().replace({"metric": {"auroc": "accuracy"}}))
+    grid = make_scores(np.array([[-8.0, -9.0], [0.5, 4.0]]), [1, 4], [1024, 4096]).assign(metric="accuracy")
+    grid.to_csv(run_dir / "transfer_grid.csv", index=False)
+    page = read_page(write_report(run_dir))
+    assert "Lift over label history on the grid" in page.text and "test rows, accuracy, R²" in page.text
+    without = read_page(write_report(make_run(name="without")))
+    assert page.tags.count("img") == without.tags.count("img") + 2  # over N and over S
+    grid[grid["model"] != "label_history"].to_csv(run_dir / "transfer_grid.csv", index=False)
+    assert "Lift over label history on the grid" not in read_page(write_report(run_dir)).text
+
+
+@pytest.mark.parametrize(("second", "rises"), [(0.4, False), (0.6, True)])
+def test_a_line_that_ends_early_overfits_where_it_rises_before_its_end(
+    make_run: Callable, make_grid: Callable, second: float, rises: bool
+) -> None:
+    losses = np.array([[0.5, second, np.nan], [0.5, 0.45, 0.35]])
+    results = make_grid(losses, [1, 2], [1024, 2048, 4096])
+    run = replace(RunFiles.read(make_run(extras=False)), results=results)
+    assert any("the loss rises again before the largest S" in text for text in limits(run)) == rises
+
+
+def test_few_cells_are_fitted_by_the_forms_that_they_can_test(make_grid: Callable) -> None:
+    n, s = np.array([1, 4])[:, None], np.array([1, 2, 4])[None, :]
+    results = make_grid(0.3 + 0.1 / (n * s) ** 0.5, [1, 4], [1024, 2048, 4096])
+    section = joint_section(results, {})
+    assert set(section.comparison["form"]) == {"additive", "multiplicative", "kaplan"}
+    assert "so few parameters" in joint_section(results[results["num_databases"] == 1], {})
