@@ -70,14 +70,14 @@ def main(cfg: DictConfig) -> None:
         keep_memory()
         quiet_libraries()
         tree = OmegaConf.to_container(cfg, resolve=True)
-        facts = {key: tree[key] for key in ("checkpoint", "datasets", "leave_out", "continued", "train", "seed")}
+        keys = ("checkpoint", "datasets", "leave_out", "continued", "train", "seed", "text_model")
+        facts = {key: tree[key] for key in keys}
         facts |= {"model": tree["model"]} if cfg.checkpoint is None else {}
+        stores, texts = open_datasets(cfg.datasets, Path(cfg.store_dir), cfg.text_model)
+        chosen = stores if cfg.leave_out is None else other_stores(stores, cfg.leave_out)
         record = RunRecord(run_dir, facts, profile="continue_pretraining", seed=cfg.seed)
-        with record.stage("stores"):
-            stores, texts = open_datasets(cfg.datasets, Path(cfg.store_dir), cfg.text_model)
         start = ModelConfig.from_dict(tree["model"]) if cfg.checkpoint is None else load_model(cfg.checkpoint)
         logs = RunLogs.start(run_dir, cfg)
-        chosen = stores if cfg.leave_out is None else other_stores(stores, cfg.leave_out)
         how = dict(seed=cfg.seed, directory=run_dir / "training", logs=logs)
         with record.stage("pretraining"):
             model = continue_pretraining(start, chosen, texts, cfg.continued, cfg.train, **how)

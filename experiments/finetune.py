@@ -7,12 +7,13 @@ import tempfile
 from pathlib import Path
 
 import hydra
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from tqdm.auto import tqdm
 
 from experiments.contexts import TaskContexts
 from experiments.datasets import choose_tasks, load_model, open_dataset
 from experiments.errors import ExperimentError, user_errors
+from experiments.provenance import RunRecord
 from experiments.runtime import keep_memory, process_rank, quiet_libraries, set_threads
 from experiments.selection import BestOnValidation
 from experiments.training import RunLogs, newest_checkpoint, train
@@ -85,17 +86,21 @@ def choose_trained(model: RelationalTransformer, last_blocks: int | None) -> Non
             module.requires_grad_(True)
 
 
-@hydra.main(version_base="1.3", config_path="../conf", config_name="finetune")
-def main(cfg: DictConfig) -> None:
-    with user_errors():
-        set_threads(cfg.threads)
-        keep_memory()
-        quiet_libraries()
-        run_dir = Path(cfg.run.dir)
-        store, texts = open_dataset(cfg.dataset, Path(cfg.store_dir), cfg.text_model)
-        (task,) = choose_tasks(store, [cfg.task])
-        how = TaskContexts.from_config(cfg.protocol, cfg.policy, cfg.train, cfg.seed)
-        logs = RunLogs.start(run_dir, cfg)
+def run(cfg: DictConfig) -> Path:
+    """Fine-tunes, prints the scores and returns the folder of the checkpoint; an interrupted training goes on."""
+    run_dir = Path(cfg.run.dir)
+    set_threads(cfg.threads)
+    keep_memory()
+    quiet_libraries()
+    store, texts = open_dataset(cfg.dataset, Path(cfg.store_dir), cfg.text_model)
+    (task,) = choose_tasks(store, [cfg.task])
+    tree = OmegaConf.to_container(cfg, resolve=True)
+    keys = ("checkpoint", "dataset", "task", "protocol", "policy", "train", "max_steps", "lr", "last_blocks")
+    facts = {key: tree[key] for key in (*keys, "label_frac", "seed", "text_model")}
+    record = RunRecord(run_dir, facts, profile="finetune", protocol=cfg.protocol, seed=cfg.seed)
+    how = TaskContexts.from_config(cfg.protocol, cfg.policy, cfg.train, cfg.seed)
+    logs = RunLogs.start(run_dir, cfg)
+    with record.stage("fine-tuning"):
         model = finetune(
             load_model(cfg.checkpoint),
             store,
@@ -110,16 +115,22 @@ def main(cfg: DictConfig) -> None:
             directory=run_dir / "training",
             logs=logs,
         )
-        logs.finish()
-        if process_rank() > 0:
-            return
+    logs.finish()
+    if process_rank() == 0:
         save_checkpoint(model, run_dir / "checkpoint")
-        train_std = store.target_std(task)
         for split in ("val", "test"):
             prediction = predict_task(model, store, texts, task, split, **how.options())
-            found = score(store.tasks[task].task_type, store.task_targets(task, split), prediction, train_std)
+            target, train_std = store.task_targets(task, split), store.target_std(task)
+            found = score(store.tasks[task].task_type, target, prediction, train_std)
             print(f"{store.name} {task} {split}: " + ", ".join(f"{name} {value:.2f}" for name, value in found.items()))
         print(run_dir / "checkpoint")
+    return run_dir / "checkpoint"
+
+
+@hydra.main(version_base="1.3", config_path="../conf", config_name="finetune")
+def main(cfg: DictConfig) -> None:
+    with user_errors():
+        run(cfg)
 
 
 if __name__ == "__main__":

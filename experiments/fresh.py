@@ -36,8 +36,9 @@ class FreshDatabases:
 
     Args:
         folder: of the temporary databases and their stores; emptied by `close`.
+        texts: strings known already; the databases' own are added to a copy in `folder`, as jobs beside this one do.
         first_seed: of the prior; further ones follow, those with too many foreign keys left out.
-        make_batches: batches from the stores of a window.
+        make_batches: batches from the stores of a window and their text table.
         workers: processes; so many databases are also made ahead.
     """
 
@@ -47,13 +48,15 @@ class FreshDatabases:
         prior: plurel.Config,
         plan: FreshPlan,
         texts: TextTable,
-        make_batches: Callable[[list[Store]], BatchSource],
+        make_batches: Callable[[list[Store], TextTable], BatchSource],
         *,
         first_seed: int,
         max_fkeys: int,
         workers: int,
     ) -> None:
-        self.folder, self.prior, self.plan, self.texts, self.workers = folder, prior, plan, texts, workers
+        self.folder, self.prior, self.plan, self.workers = folder, prior, plan, workers
+        shutil.copytree(texts.path, folder / "stores" / texts.path.name, dirs_exist_ok=True)
+        self.texts = TextTable.open(folder / "stores")
         self.max_fkeys, self._make_batches = max_fkeys, make_batches
         self._seeds, self._next_seed = [], first_seed
         self._pool: ProcessPoolExecutor | None = None
@@ -86,7 +89,7 @@ class FreshDatabases:
             if number not in self._stores:
                 self._stores[number] = build_store(self._wait(number), self.folder / "stores", self.texts)
         self.texts.embed()
-        return self._make_batches([self._stores[number] for number in numbers])
+        return self._make_batches([self._stores[number] for number in numbers], self.texts)
 
     def _wait(self, number: int) -> Path:
         try:

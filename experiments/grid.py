@@ -32,8 +32,10 @@ from experiments.generate import prior_from
 from experiments.pretrain import make_schedule, pretrain, pretrain_batches
 from experiments.provenance import git_commit
 from experiments.training import RunLogs
+from plurel.errors import PlurelError
 from rfm.checkpoint import save_checkpoint
 from rfm.datamodule import BatchSource
+from rfm.errors import RfmError
 from rfm.model import ModelConfig, cost
 from rfm.module import PretrainModule
 from rfm.predict import validation_loss
@@ -98,7 +100,7 @@ class Grid:
             start = time.perf_counter()
             try:
                 module = self._train_cell(cell)
-            except ExperimentError as error:
+            except (ExperimentError, PlurelError, RfmError) as error:
                 print(f"{label}: failed: {error}", flush=True)
                 failed.append(f"{cell.name}: {error}")
                 continue
@@ -152,7 +154,7 @@ class Grid:
             prior_from(self.cfg.prior),
             fresh_plan(self.cfg),
             self.texts,
-            lambda stores: pretrain_batches(stores, self.texts, self.cfg.train, cell.seed),
+            lambda stores, texts: pretrain_batches(stores, texts, self.cfg.train, cell.seed),
             first_seed=first_fresh_seed(cell.seed),
             max_fkeys=self.cfg.corpus.max_fkeys,
             workers=self.cfg.workers,

@@ -28,11 +28,15 @@ def bootstrap_scores(
     """(model, metric) -> score in each replicate, float64 (replicates,), the same rows in a replicate for all models.
 
     Args:
-        target, predictions: float (rows,); rows with a hidden (NaN) target are left out.
+        target, predictions: float (rows,); rows with a hidden (NaN) target are left out, and all scores are NaN where
+            no other row is left.
         train_std: standard deviation (ddof=1) of the train targets, as in `rfm.metrics.score`.
     """
     known = ~np.isnan(target)
     target = target[known]
+    if not len(target):
+        metrics = [metric.name for metric in task_metrics(task_type, train_std)]
+        return {(model, metric): np.full(replicates, np.nan) for model in predictions for metric in metrics}
     rng = np.random.Generator(np.random.Philox(np.random.SeedSequence(seed)))
     drawn: dict[tuple[str, str], list[np.ndarray]] = {}
     for weights in _weights(len(target), replicates, rng):

@@ -37,7 +37,8 @@ def write_database(
     tasks: Iterable[TaskManifest] = (),
     description: str | None = None,
 ) -> Path:
-    """Writes the folder, named as the database; returns its path. What was there is replaced when all is written.
+    """Writes the folder, named as the database; returns its path. A database that was there is replaced when all is
+    written.
 
     Keys may be of any type: they become row numbers, as the format asks. Rows come in the order of their time.
 
@@ -48,11 +49,13 @@ def write_database(
         tasks: what to predict. Labels of forecast tasks are made from their SQL when a store is built.
 
     Raises:
-        ExperimentError: tables and specs differ, a time cannot be read or is missing, or the timestamps are not in
-            order.
+        ExperimentError: tables and specs differ, a time cannot be read or is missing, the timestamps are not in order,
+            or the folder holds something else than a database.
         PlurelError: a primary key that is not unique, or a foreign key that points nowhere.
     """
     path = Path(path)
+    if path.exists() and not (path / "manifest.yaml").is_file() and (path.is_file() or any(path.iterdir())):
+        raise ExperimentError(f"{path} is there and holds no database (manifest.yaml); choose another path")
     database = _numbered(_database(tables, specs))
     if not pd.Timestamp(val_timestamp) < pd.Timestamp(test_timestamp):
         raise ExperimentError(f"val_timestamp {val_timestamp} must lie before test_timestamp {test_timestamp}")
@@ -90,7 +93,8 @@ def read_sqlite(
         time_cols: table -> its time column, which SQL does not declare.
 
     Raises:
-        ExperimentError: no such file, a foreign key of several columns, or a time column of a table that is not there.
+        ExperimentError: no such file, a foreign key of several columns or to another column than a primary key, or a
+            time column of a table that is not there.
     """
     path, time_cols = Path(path), dict(time_cols or {})
     if not path.is_file():
@@ -100,6 +104,7 @@ def read_sqlite(
         names = [name for (name,) in connection.execute(listed)]
         tables = {name: pd.read_sql_query(f"SELECT * FROM {_quoted(name)}", connection) for name in names}
         specs = {name: _declared_keys(connection, name) for name in names}
+        _check_references(connection, specs)
     for name, column in time_cols.items():
         if name not in specs:
             raise ExperimentError(f"time_cols names table {name!r}; {path} has {', '.join(names)}")
@@ -162,6 +167,17 @@ def _declared_keys(connection: sqlite3.Connection, table: str) -> TableSpec:
         raise ExperimentError(f"table {table!r}: a foreign key has several columns; keys must be of one column")
     # A primary key of several columns is left out: no key of one column can point to its rows.
     return TableSpec(primary[0] if len(primary) == 1 else None, None, {row[3]: row[2] for row in foreign})
+
+
+def _check_references(connection: sqlite3.Connection, specs: Mapping[str, TableSpec]) -> None:
+    for table in specs:
+        for _, _, parent, column, referenced, *_ in connection.execute(f"PRAGMA foreign_key_list({_quoted(table)})"):
+            pkey = specs[parent].pkey if parent in specs else None
+            if referenced is not None and referenced != pkey:  # without a name SQL means the primary key
+                raise ExperimentError(
+                    f"table {table!r}: {column} points to {parent}.{referenced}, which is not the primary key of that "
+                    f"table ({pkey}); keys must name primary keys"
+                )
 
 
 def _quoted(name: str) -> str:

@@ -99,11 +99,12 @@ def run(cfg: DictConfig, callbacks: Sequence[Callback] = ()) -> Path:
             f"corpus.num_databases={cfg.corpus.num_databases}, but {cfg.corpus.path} holds {len(folders)}; "
             "extend it with experiments.generate"
         )
+    prior, seeds = plurel.corpus_recipe(Path(cfg.corpus.path))
     tree = OmegaConf.to_container(cfg, resolve=True)
-    facts = {
-        key: tree[key] for key in ("prior", "model", "train", "schedule", "max_steps", "decay_frac", "seed", "corpus")
-    }
-    record = RunRecord(run_dir, facts, profile="pretrain", prior=cfg.prior.name, seed=cfg.seed, model=tree["model"])
+    keys = ("model", "train", "schedule", "max_steps", "decay_frac", "seed", "text_model")
+    facts = {key: tree[key] for key in keys}
+    facts["corpus"] = tree["corpus"] | {"prior_hash": prior.hash(), "seeds": seeds[: cfg.corpus.num_databases]}
+    record = RunRecord(run_dir, facts, profile="pretrain", prior=prior.name, seed=cfg.seed, model=tree["model"])
     with (
         record.stage("stores"),
         FileLock(run_dir / "store.lock"),

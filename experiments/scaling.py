@@ -5,6 +5,7 @@ Each stage skips what is complete on disk, so the same command continues an inte
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import hydra
@@ -43,22 +44,11 @@ def check_config(cfg: DictConfig) -> None:
     Raises:
         ExperimentError: with all complaints in one line.
     """
-    complaints = several_processes(cfg.train) + unusable_precision(cfg.train)
-    for key, values in (("corpus.num_databases", cfg.corpus.num_databases), ("grid.tokens", cfg.grid.tokens)):
-        if not values or min(values) < 1 or len(set(values)) != len(values):
-            complaints.append(f"{key} must be distinct positive numbers, got {list(values)}")
-    if not fixed_sizes(cfg):
-        complaints.append("corpus.num_databases needs a finite number beside inf")
+    complaints = several_processes(cfg.train) + unusable_precision(cfg.train) + _axis_complaints(cfg)
+    if not OmegaConf.is_list(cfg.transfer.datasets):
+        complaints.append(f"transfer.datasets must be a list, such as [nycflights13]; got {cfg.transfer.datasets}")
     if min(cfg.grid.fresh.window, cfg.grid.fresh.steps_each) < 1:
         complaints.append("grid.fresh.window and grid.fresh.steps_each must be at least 1")
-    alone = min(cfg.grid.tokens, default=0) / max(1, min(fixed_sizes(cfg), default=1))
-    if cfg.grid.tokens_per_database is not None and cfg.grid.tokens_per_database < alone:
-        complaints.append(
-            f"grid.tokens_per_database must be null or at least {alone:.0f}, so that the smallest of "
-            f"corpus.num_databases has the smallest of grid.tokens; got {cfg.grid.tokens_per_database}"
-        )
-    if not job_cells(cfg):
-        complaints.append(f"job: no cell of the grid has num_databases={cfg.job.num_databases}, seed={cfg.job.seed}")
     if cfg.corpus.num_validation < 1:
         complaints.append(f"corpus.num_validation must be at least 1, got {cfg.corpus.num_validation}")
     if cfg.grid.schedule not in ("wsd", "one_cycle"):
@@ -67,11 +57,6 @@ def check_config(cfg: DictConfig) -> None:
         complaints.append(f"grid.num_seeds must be at least 1, got {cfg.grid.num_seeds}")
     if not 0 < cfg.grid.decay_frac < 1:
         complaints.append(f"grid.decay_frac must lie in (0, 1), got {cfg.grid.decay_frac}")
-    steps = round(min(cfg.grid.tokens) / tokens_per_step(cfg)) if cfg.grid.tokens else 0
-    if cfg.grid.schedule == "wsd" and (1 - cfg.grid.decay_frac) * steps < cfg.train.warmup_steps:
-        complaints.append(
-            f"the smallest of grid.tokens is {steps} steps, too few for {cfg.train.warmup_steps} of warm-up"
-        )
     try:
         Objective(cfg.train.objective, cfg.train.mask_rate)
     except RfmError as error:
@@ -83,6 +68,38 @@ def check_config(cfg: DictConfig) -> None:
         complaints.append(f"logger.wandb must be online, offline or disabled, got {cfg.logger.wandb!r}")
     if complaints:
         raise ExperimentError("; ".join(complaints))
+
+
+def _axis_complaints(cfg: DictConfig) -> list[str]:
+    """What is wrong with the values of N and S, or of what depends on them."""
+    axes = {"corpus.num_databases": cfg.corpus.num_databases, "grid.tokens": cfg.grid.tokens}
+    wrong = [
+        f"{key} must be a list of distinct positive whole numbers, such as [4,16]; got {values}"
+        for key, values in axes.items()
+        if not is_axis(values)
+    ]
+    if wrong or not fixed_sizes(cfg):
+        return wrong or ["corpus.num_databases needs a finite number beside inf"]
+    alone = min(cfg.grid.tokens) / min(fixed_sizes(cfg))
+    if cfg.grid.tokens_per_database is not None and cfg.grid.tokens_per_database < alone:
+        wrong.append(
+            f"grid.tokens_per_database must be null or at least {alone:.0f}, so that the smallest of "
+            f"corpus.num_databases has the smallest of grid.tokens; got {cfg.grid.tokens_per_database}"
+        )
+    if not job_cells(cfg):
+        wrong.append(f"job: no cell of the grid has num_databases={cfg.job.num_databases}, seed={cfg.job.seed}")
+    steps = round(min(cfg.grid.tokens) / tokens_per_step(cfg))
+    if cfg.grid.schedule == "wsd" and (1 - cfg.grid.decay_frac) * steps < cfg.train.warmup_steps:
+        wrong.append(f"the smallest of grid.tokens is {steps} steps, too few for {cfg.train.warmup_steps} of warm-up")
+    return wrong
+
+
+def is_axis(values: object) -> bool:
+    """Whether a value is a list of distinct positive whole numbers, inf among them."""
+    if not OmegaConf.is_list(values) or not values:
+        return False
+    sizes = [isinstance(v, int | float) and v >= 1 and (math.isinf(v) or v == int(v)) for v in values]
+    return all(sizes) and len(set(values)) == len(values)
 
 
 def identity(cfg: DictConfig) -> dict:
@@ -124,18 +141,17 @@ def build_pools(cfg: DictConfig, run_dir: Path) -> tuple[list[Store], list[Store
     return stores[: len(training)], stores[len(training) :], texts
 
 
-def best_cell(cfg: DictConfig, results: pd.DataFrame) -> Cell:
+def best_cell(results: pd.DataFrame) -> Cell:
     """The cell with the lowest validation loss on held-out synthetic databases; no real data decides it."""
-    losses = results[(results["dataset"] == "synthetic-val") & (results["metric"] == "loss")]
+    losses = loss_rows(results)
     best = losses.loc[losses["value"].idxmin()]
-    where = (best["num_databases"], best["tokens"], best["seed"])
-    return next(c for c in grid_cells(cfg) if (c.num_databases, c.tokens, c.seed) == where)
+    return Cell(*(int(best[name]) for name in ("num_databases", "step", "tokens", "seed")))
 
 
 def run_transfer(cfg: DictConfig, run_dir: Path, grid: Grid, cell: Cell) -> pd.DataFrame:
     """transfer.csv: the cell's checkpoint on every task of every dataset, beside the baselines."""
     path = run_dir / "transfer.csv"
-    if not path.exists():
+    if not path.exists() or not _is_of(cell, pd.read_csv(path)):
         model = load_checkpoint(grid.checkpoint_path(cell))
         how = TaskContexts.from_config(cfg.transfer.protocol, cfg.transfer.policy, cfg.train, cfg.seed)
         tables = []
@@ -160,6 +176,19 @@ def run_transfer(cfg: DictConfig, run_dir: Path, grid: Grid, cell: Cell) -> pd.D
     return pd.read_csv(path)  # as it is written, with rounded numbers, so that a later call prints the same
 
 
+def _is_of(cell: Cell, transfer: pd.DataFrame) -> bool:
+    """Whether a transfer table is of this cell: a grid that grows may get another best one."""
+    checkpoint = transfer[["num_databases", "tokens", "seed"]].drop_duplicates().to_numpy().tolist()
+    return checkpoint == [[cell.num_databases, cell.tokens, cell.seed]]
+
+
+def check_transfer(cfg: DictConfig, run_dir: Path) -> None:
+    """Opens the real databases and finds their tasks, so that a wrong name ends the run before hours of training."""
+    for name in cfg.transfer.datasets:
+        store, _ = open_dataset(name, run_dir / "store-real", cfg.text_model)
+        choose_tasks(store, cfg.transfer.tasks)
+
+
 def run(cfg: DictConfig) -> Path:
     """Every stage of a scaling run, or the cells of one job; returns the report's path, or the run folder."""
     check_config(cfg)
@@ -168,6 +197,8 @@ def run(cfg: DictConfig) -> Path:
     keep_memory()
     quiet_libraries()
     run_dir.mkdir(parents=True, exist_ok=True)
+    if not is_job(cfg):
+        check_transfer(cfg, run_dir)
     with FileLock(run_dir / ".lock"):  # jobs of a sweep start together: the first makes the databases
         record = RunRecord(
             run_dir,
@@ -193,18 +224,19 @@ def run(cfg: DictConfig) -> Path:
     logs.finish()
     results = read_results(run_dir)
     print_losses(results, grid)
-    best = best_cell(cfg, results)
+    best = best_cell(results)
     save_checkpoint(load_checkpoint(grid.checkpoint_path(best)), run_dir / "checkpoints" / "best")
     record.note(best_checkpoint=f"checkpoints/{best.name}")
-    with record.stage("transfer"):
-        table = run_transfer(cfg, run_dir, grid, best)
-    if cfg.grid.transfer_rows:
-        with record.stage("transfer of every cell"):
-            print_lifts(score_cells(cfg, run_dir, grid))
+    if cfg.transfer.datasets:
+        with record.stage("transfer"):
+            table = run_transfer(cfg, run_dir, grid, best)
+        print(f"\nTransfer of {best.name}, protocol {cfg.transfer.protocol}; AUROC and R² in percent")
+        print_table(table)
+        if cfg.grid.transfer_rows:
+            with record.stage("transfer of every cell"):
+                print_lifts(score_cells(cfg, run_dir, grid))
     with record.stage("laws, figures, report"):
         report = make_report(run_dir)
-    print(f"\nTransfer of {best.name}, protocol {cfg.transfer.protocol}; AUROC and R² in percent")
-    print_table(table)
     print(f"\n{report}")
     return report
 

@@ -220,6 +220,8 @@ def train(
         return
     if complaints := unusable_precision(cfg):
         raise ExperimentError(complaints[0])
+    if cfg.checkpoint_every < 1:
+        raise ExperimentError(f"train.checkpoint_every must be at least 1 step, got {cfg.checkpoint_every}")
     if torch.cuda.is_available():
         torch.set_float32_matmul_precision("high")  # TF32, also for what mixed precision leaves in float32
     trainer = _make_trainer(

@@ -49,8 +49,10 @@ def _fit(task_type: str, features: Features, target: np.ndarray, rows: np.ndarra
 
 
 def _best_rounds(model, values: np.ndarray, target: np.ndarray, select: Metric, num_classes: int) -> tuple[int, float]:
-    """The number of trees with the best score, and that score."""
+    """The number of trees with the best score, and that score; all of them where no target is known."""
     known = ~np.isnan(target)
+    if not known.any():
+        return _ROUNDS, float("nan")
     best, best_score = _EVERY, float("nan")
     for rounds, prediction in enumerate(_staged(model, values[known], num_classes), 1):
         if rounds % _EVERY == 0:

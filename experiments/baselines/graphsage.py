@@ -131,10 +131,12 @@ def _train(
         optimizer.step()
         if step % cfg.check_every and step < cfg.max_steps:
             continue
-        prediction = _from_raw(hoods.info, _predict(model, hoods, val, cfg.batch_size), mean, std)
-        value = select.compute(target[val], prediction)
+        value = float("nan")
+        if len(val):
+            prediction = _from_raw(hoods.info, _predict(model, hoods, val, cfg.batch_size), mean, std)
+            value = select.compute(target[val], prediction)
         waited += 1
-        if best is None or select.better(value, best_score):
+        if best is None or not len(val) or select.better(value, best_score):  # unknown: the last weights are kept
             best, best_score, waited = copy.deepcopy(model.state_dict()), value, 0
         if waited == cfg.patience:
             break
@@ -161,7 +163,7 @@ def _scale(hoods: Neighbourhoods, target: np.ndarray) -> tuple[float, float]:
 @torch.no_grad()
 def _predict(model: GraphSage, hoods: Neighbourhoods, chosen: np.ndarray, batch_size: int) -> np.ndarray:
     """Raw outputs, float64 (seeds,) or (seeds, classes)."""
-    parts = [chosen[start : start + batch_size] for start in range(0, len(chosen), batch_size)]
+    parts = np.array_split(chosen, max(1, -(-len(chosen) // batch_size)))
     table = hoods.info.entity_table
     found = [model(hoods.graph(part), table, len(part)).double().numpy() for part in parts]
     return np.concatenate(found)

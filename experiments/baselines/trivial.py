@@ -143,7 +143,7 @@ def baseline_predictions(store: Store, task: str, protocol: str) -> dict[str, di
         for pool in pools:
             for last_k in lengths:
                 candidate = predict(pool, last_k)
-                value = select.compute(val_target[known], candidate["val"][known])
+                value = select.compute(val_target[known], candidate["val"][known]) if known.any() else float("nan")
                 if best is None or select.better(value, best_score):
                     best, best_score = candidate, value
         return best

@@ -20,6 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 
 import plurel
 from analysis.results import read_results
+from experiments.cells import grid_cells
 from experiments.errors import user_errors
 from experiments.grid import Grid
 from experiments.runtime import quiet_libraries, set_threads
@@ -69,7 +70,7 @@ def run(args: argparse.Namespace) -> pd.DataFrame:
             run_dir = args.out / f"{objective.replace(':', '-')}-seed{seed}"
             model = ModelConfig.from_dict(OmegaConf.to_container(cfg.model))
             cells = validation_seeds(held_out, cfg.validation.tasks_per_database, cfg.validation.rows_per_task)
-            Grid(run_dir, training, held_out, cells, texts, model, cfg, RunLogs(run_dir, None)).run()
+            Grid(run_dir, training, held_out, cells, texts, model, cfg, RunLogs(run_dir, None)).run(grid_cells(cfg))
             found = read_results(run_dir).query("dataset == 'synthetic-val'")
             columns = {"tokens": found["tokens"], "loss": found["value"], "wall_s": found["wall_s"].round(1)}
             rows.append(pd.DataFrame({"objective": objective, "seed": seed} | columns).sort_values("tokens"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -129,3 +130,18 @@ def test_every_number_of_databases_has_a_cell() -> None:
     check_config(composed("scaling", *given, "grid.tokens_per_database=16384"))
     with pytest.raises(ExperimentError, match=r"tokens_per_database must be null or at least 16384"):
         check_config(composed("scaling", *given, "grid.tokens_per_database=16383"))
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("corpus.num_databases=4", "corpus.num_databases must be a list"),
+        ("corpus.num_databases=[1,2.5]", "corpus.num_databases must be a list of distinct positive whole numbers"),
+        ("grid.tokens=65536", "grid.tokens must be a list"),
+        ("grid.tokens=[4096,4096]", "grid.tokens must be a list of distinct"),
+        ("transfer.datasets=nycflights13", "transfer.datasets must be a list"),
+    ],
+)
+def test_a_value_that_is_no_list_is_named(override: str, message: str) -> None:
+    with pytest.raises(ExperimentError, match=re.escape(message)):
+        check_config(composed("scaling", "profile=smoke", override))

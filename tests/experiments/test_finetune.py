@@ -14,9 +14,11 @@ from omegaconf import DictConfig
 from sklearn.metrics import r2_score
 
 from experiments.contexts import TaskContexts
-from experiments.finetune import finetune
+from experiments.errors import ExperimentError
+from experiments.finetune import finetune, run
 from experiments.selection import BestOnValidation
 from experiments.training import newest_checkpoint, train
+from rfm.checkpoint import save_checkpoint
 from rfm.datamodule import StepDataModule, TaskBatches
 from rfm.model import ModelConfig, RelationalTransformer
 from rfm.module import OptimConfig, PretrainModule, new_model
@@ -115,3 +117,21 @@ def test_without_validation_rows_the_last_weights_are_kept(tmp_path: Path, shop,
     data = StepDataModule(TaskBatches(store, texts, TASK, **how.options()))
     train(module, data, cfg, max_steps=3, directory=tmp_path / "run", callbacks=[best])
     assert best.restore_best(module.model, newest_checkpoint(tmp_path / "run", 3)) == 3
+
+
+def test_a_run_folder_belongs_to_one_task(tmp_path: Path, write_shop: Callable[[Path, int], Path]) -> None:
+    """Or the second task would be scored with the training of the first."""
+    save_checkpoint(new_model(SIZES, 0), tmp_path / "start")
+
+    folder = write_shop(tmp_path / "shop", 0)
+
+    def tune(task: str) -> Path:
+        given = {"dataset": folder, "task": task, "checkpoint": tmp_path / "start", "max_steps": 2}
+        given |= {"run.dir": tmp_path / "run", "store_dir": tmp_path / "stores", "text_model": "hash"}
+        given |= {"train.accelerator": "cpu", "train.ctx_len": 32, "train.batch_size": 4, "logger.wandb": "disabled"}
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            return run(compose("finetune", [f"{key}={value}" for key, value in given.items()]))
+
+    assert tune("user-spend") == tune("user-spend") == tmp_path / "run" / "checkpoint"
+    with pytest.raises(ExperimentError, match="holds a run made with task=user-spend, now task=event-amount"):
+        tune("event-amount")

@@ -31,7 +31,7 @@ def fresh(folder: Path, workers: int) -> FreshDatabases:
     cfg = OmegaConf.create(TRAIN)
     return FreshDatabases(
         folder / "databases", prior, FreshPlan(window=2, steps_each=2), texts,
-        lambda stores: pretrain_batches(stores, texts, cfg, seed=5),
+        lambda stores, texts: pretrain_batches(stores, texts, cfg, seed=5),
         first_seed=first_fresh_seed(0), max_fkeys=5, workers=workers,
     )  # fmt: skip
 
@@ -53,7 +53,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Batch], list[Ba
     databases, kept, batches = fresh(folder, 1), [], []
     for step in range(6):
         batches.append(databases.batch(step, 0, 1))
-        kept.append(sorted(p.name for p in (folder / "databases" / "stores").iterdir()))
+        stores = (folder / "databases" / "stores").iterdir()
+        kept.append(sorted(p.name for p in stores if p.name != "texts"))
     databases.close()
     kept.append(sorted(p.name for p in folder.iterdir()))
     databases = fresh(tmp_path_factory.mktemp("two"), 2)
@@ -76,3 +77,26 @@ def test_only_the_window_is_on_the_disk_and_nothing_afterwards(runs) -> None:
     assert kept[0] == kept[1] != kept[2] == kept[3] != kept[4]
     assert kept[1][1] == kept[2][0]  # the younger one stays
     assert "databases" not in kept[6]
+
+
+def test_runs_side_by_side_add_their_strings_to_tables_of_their_own(tmp_path: Path) -> None:
+    """Two jobs of one grid share the strings of its fixed databases alone."""
+    shared = TextTable.open_or_create(tmp_path, "hash")
+    shared.ids(["known"])
+    shared.embed()
+    cfg, prior = OmegaConf.create(TRAIN), plurel.Config.from_dict({"name": "small", "database_params": SMALL})
+    runs = [
+        FreshDatabases(
+            tmp_path / name, prior, FreshPlan(window=1, steps_each=1), shared,
+            lambda stores, texts: pretrain_batches(stores, texts, cfg, seed=5),
+            first_seed=first_fresh_seed(seed), max_fkeys=5, workers=1,
+        )
+        for seed, name in enumerate(("a", "b"))
+    ]  # fmt: skip
+    assert [run.texts.strings for run in runs] == [["known"]] * 2
+    for k, run in enumerate(runs):
+        run.texts.ids([f"own {k}"])
+    assert [TextTable.open(run.texts.root).strings[1:] for run in runs] == [["own 0"], ["own 1"]]
+    assert TextTable.open(tmp_path).strings == ["known"]
+    for run in runs:
+        run.close()

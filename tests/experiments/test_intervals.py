@@ -55,3 +55,11 @@ def test_a_lift_is_paired_and_positive_where_the_model_is_better() -> None:
 def test_one_class_has_no_interval() -> None:
     found = bootstrap_intervals("binary_classification", np.ones(5), {"a": np.arange(5.0)}, "a", 1.0)
     assert np.isnan(found["a", "auroc"]["lower"])
+
+
+@pytest.mark.parametrize("task_type", ["binary_classification", "multiclass_classification", "regression"])
+def test_a_split_without_known_labels_has_no_score(task_type: str) -> None:
+    hidden = np.full(4, np.nan)
+    prediction = np.zeros((4, 3)) if task_type.startswith("multi") else np.zeros(4)
+    found = bootstrap_intervals(task_type, hidden, {"zero": prediction}, "zero", 1.0)
+    assert found and all(np.isnan(list(ends.values())).all() for ends in found.values())

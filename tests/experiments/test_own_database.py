@@ -108,3 +108,23 @@ def test_mistakes_are_named(tables: dict[str, pd.DataFrame], tmp_path: Path) -> 
     with pytest.raises(ExperimentError, match="no SQLite file"):
         read_sqlite(tmp_path / "none.db")
     assert not (tmp_path / "shop").exists()
+
+
+def test_a_folder_of_something_else_is_left_alone(tables: dict[str, pd.DataFrame], tmp_path: Path) -> None:
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop" / "orders.csv").write_text("mine")
+    with pytest.raises(ExperimentError, match="holds no database"):
+        write_database(tmp_path / "shop", tables, SPECS, **SPLITS)
+    assert (tmp_path / "shop" / "orders.csv").read_text() == "mine"
+    (tmp_path / "shop" / "orders.csv").unlink()
+    for _ in range(2):  # an empty folder, and a database that was there
+        assert write_database(tmp_path / "shop", tables, SPECS, **SPLITS) == tmp_path / "shop"
+
+
+def test_a_key_to_another_column_than_the_primary_key_is_refused(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "shop.db") as connection:
+        connection.execute("CREATE TABLE customers (id INTEGER PRIMARY KEY, email TEXT UNIQUE)")
+        connection.execute("CREATE TABLE orders (email TEXT REFERENCES customers(email), buyer REFERENCES customers)")
+    connection.close()
+    with pytest.raises(ExperimentError, match=r"email points to customers\.email, which is not the primary key"):
+        read_sqlite(tmp_path / "shop.db")
