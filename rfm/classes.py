@@ -13,6 +13,7 @@ import dataclasses
 import numpy as np
 
 from rfm.contexts import Contexts
+from rfm.random_keys import mix64
 from rfm.sampler import Protocol, shown_statistics
 from rfm.store import SemType, TaskInfo
 
@@ -43,6 +44,18 @@ def ask_class(contexts: Contexts, task: TaskInfo, position: int | np.ndarray, pr
         own_value=np.where(contexts.own_text >= 0, own_answer.astype(np.float32), 0),
         own_text=np.full_like(contexts.own_text, -1),
     )
+
+
+def ask_drawn_class(contexts: Contexts, task: TaskInfo, protocol: Protocol) -> Contexts:
+    """The contexts with a question about one class each, drawn by the item's key: in half of the cases its own.
+
+    For training: the label of every seed must be known. Contexts of a task without classes stay as they are.
+    """
+    if not task.classes:
+        return contexts
+    own = (contexts.cell_text[:, :1] == [c.text for c in task.classes]).argmax(axis=1)
+    any_class = (mix64(contexts.key) % np.uint64(len(task.classes))).astype(np.int64)
+    return ask_class(contexts, task, np.where(contexts.key & np.uint64(1), own, any_class), protocol)
 
 
 def class_probabilities(logits: np.ndarray) -> np.ndarray:

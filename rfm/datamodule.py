@@ -11,11 +11,11 @@ import numpy as np
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from rfm.batch import Batch, make_batch
-from rfm.classes import ask_class
+from rfm.classes import ask_drawn_class
 from rfm.compatibility import check_text_table
 from rfm.errors import RfmError
 from rfm.objective import Objective
-from rfm.random_keys import item_keys, mix64
+from rfm.random_keys import item_keys
 from rfm.sampler import ContextSampler, Policy, Protocol
 from rfm.seeds import LabelSeeds, PretrainSeeds
 from rfm.store import Store, TextTable
@@ -90,7 +90,8 @@ class PretrainBatches:
             task_idx, rows = self.labels.draw(step, rank, self._num_labels)
             for i in np.unique(task_idx).tolist():
                 own, sampler = task_idx == i, self._label_samplers[i]
-                contexts.append(sampler.sample(rows[own], sampler.task.target_column, label_keys[own]))
+                drawn = sampler.sample(rows[own], sampler.task.target_column, label_keys[own])
+                contexts.append(ask_drawn_class(drawn, sampler.task, sampler.protocol))
                 stores.append(self.labels.tasks[i][0])
         return make_batch(contexts, self.texts, self.objective, key=self.seed, store_idxs=stores)
 
@@ -155,8 +156,7 @@ class TaskBatches:
             max_bfs_width=max_bfs_width,
         )
         self._column = store.tasks[task].target_column
-        position, self.rows = labelled_rows(store, task, label_frac, seed)
-        self._class = store.task_targets(task, "train")[position].astype(np.int64)
+        _, self.rows = labelled_rows(store, task, label_frac, seed)
         if not len(self.rows):
             raise RfmError(f"task {task} of database {store.name} has no train row with a target; it cannot be trained")
         self._order = lru_cache(maxsize=2)(self._permutation)
@@ -169,15 +169,7 @@ class TaskBatches:
         order = np.array([self._order(int(e))[p] for e, p in zip(epoch, place, strict=True)])
         keys = item_keys(self.seed, position)
         contexts = self._sampler.sample(self.rows[order], self._column, keys)
-        if self._sampler.task.classes:
-            contexts = ask_class(contexts, self._sampler.task, self._asked(order, keys), self._sampler.protocol)
-        return make_batch(contexts, self.texts)
-
-    def _asked(self, order: np.ndarray, keys: np.ndarray) -> np.ndarray:
-        """Of each row of a multiclass task, the class that is asked about: in half of the cases its own."""
-        own = self._class[order]
-        any_class = (mix64(keys) % np.uint64(len(self._sampler.task.classes))).astype(np.int64)
-        return np.where(keys & np.uint64(1), own, any_class)
+        return make_batch(ask_drawn_class(contexts, self._sampler.task, self._sampler.protocol), self.texts)
 
     def _permutation(self, epoch: int) -> np.ndarray:
         stream = np.random.Generator(np.random.Philox(np.random.SeedSequence([self.seed, epoch])))

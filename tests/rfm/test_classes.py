@@ -15,7 +15,7 @@ from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
 
 from rfm.batch import make_batch
 from rfm.classes import ask_class
-from rfm.datamodule import TaskBatches
+from rfm.datamodule import PretrainBatches, TaskBatches
 from rfm.errors import RfmError
 from rfm.metrics import score, task_metrics
 from rfm.model import ModelConfig, RelationalTransformer
@@ -138,6 +138,21 @@ def test_training_asks_about_the_own_class_in_about_half_of_the_cases(graded_sto
     own = np.concatenate([(batches.batch(step, 0, 1).target_value > 0).numpy() for step in range(20)])
     expected = 0.5 + 0.5 / 3
     assert own.mean() == pytest.approx(expected, abs=4 * np.sqrt(expected * (1 - expected) / len(own)))
+
+
+def test_pretraining_on_labels_asks_about_classes(graded_store) -> None:
+    """A class's name and a boolean target, as in fine-tuning; never the text itself."""
+    store, texts = graded_store
+    source = PretrainBatches([store], texts, ctx_len=24, batch_size=64, seed=0, label_share=1.0)
+    info, own = store.tasks["user-next"], []
+    for step in range(20):
+        batch = source.batch(step, 0, 1)
+        batch.validate()
+        of_task = batch.column_idx[:, 0] == info.target_column
+        assert (batch.sem_type[of_task, 0] == SemType.BOOLEAN).all()
+        own += (batch.value[of_task, 0] > 0).tolist()
+    expected = 0.5 + 0.5 / 3
+    assert np.mean(own) == pytest.approx(expected, abs=4 * np.sqrt(expected * (1 - expected) / len(own)))
 
 
 def test_a_text_target_without_classes_is_refused(graded_store) -> None:
