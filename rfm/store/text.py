@@ -82,10 +82,15 @@ class TextTable:
         return TextTable.open, (self.root,)  # worker processes map the file instead of copying it
 
     def ids(self, strings: Iterable[str]) -> np.ndarray:
-        """int32 ids of the strings; new ones are added to the table and on disk before this returns."""
+        """int32 ids of the strings; new ones are added to the table and on disk before this returns.
+
+        Raises:
+            RfmError: there are new ones, and others were added since this object read the table.
+        """
         strings = list(strings)
         new = [s for s in dict.fromkeys(strings) if s not in self._ids]
         if new:
+            self._check_latest()
             lines = "".join(json.dumps(s) + "\n" for s in new).encode("ascii")
             with _append_after(self.path / "strings.jsonl", self._strings_end) as file:
                 file.write(lines)
@@ -95,10 +100,11 @@ class TextTable:
         return np.fromiter((self._ids[s] for s in strings), dtype=np.int32, count=len(strings))
 
     def embed(self, progress: bool = False) -> None:
-        """Embeds the strings that have no embedding yet, in batches that are kept as they are done."""
+        """Embeds the strings that have no embedding yet, in batches that are kept as they are done; raises as `ids`."""
         missing = self.strings[self._num_embedded :]
         if not missing:
             return
+        self._check_latest()
         if self._encoder is None:
             self._encoder = load_encoder(self.model)
         bar = tqdm(total=len(missing), desc="texts", unit="text", disable=not progress, leave=False)
@@ -129,6 +135,15 @@ class TextTable:
                 else np.zeros(shape, dtype=np.float16)
             )
         return self._embeddings
+
+    def _check_latest(self) -> None:
+        """Refuses to write where others have added strings: theirs would be cut off, and ids of their stores lost."""
+        with open(self.path / "strings.jsonl", "rb") as file:
+            file.seek(self._strings_end)
+            if b"\n" in file.read():  # a torn record has no end
+                raise RfmError(
+                    f"{self.path} was extended since it was opened, by another process or object; open it again"
+                )
 
     def _encode(self, batch: Sequence[str]) -> np.ndarray:
         vectors = self._encoder.encode(batch)

@@ -76,6 +76,22 @@ def test_torn_records_are_left_out_and_overwritten(tmp_path: Path, embedded: Cou
     np.testing.assert_array_equal(fresh.embeddings, HashEncoder().encode(["one", "two", "four"]))
 
 
+def test_a_table_that_others_extended_is_not_written_over(tmp_path: Path, embedded: Counter) -> None:
+    first = TextTable.open_or_create(tmp_path, "hash")
+    first.ids(["a"])
+    second = TextTable.open(tmp_path)
+    second.ids(["b"])
+    second.embed()
+    assert first.ids(["a"]).tolist() == [0]  # reading is harmless
+    for write in (lambda: first.ids(["c"]), first.embed):
+        with pytest.raises(RfmError, match="texts was extended since it was opened.*; open it again"):
+            write()
+    again = TextTable.open(tmp_path)
+    assert again.strings == ["a", "b"] and again.ids(["c"]).tolist() == [2]
+    again.embed()
+    np.testing.assert_array_equal(again.embeddings, HashEncoder().encode(["a", "b", "c"]))
+
+
 def test_hash_vectors_are_unit_and_differ(tmp_path: Path) -> None:
     vectors = HashEncoder().encode(["a", "b", ""]).astype(float)
     assert np.linalg.norm(vectors, axis=1) == pytest.approx(1, abs=1e-3)
