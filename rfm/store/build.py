@@ -14,7 +14,7 @@ from relbench.base import Dataset
 from relbench.manifest import KIND_AUTOCOMPLETE, TaskManifest
 from tqdm import tqdm
 
-from rfm.errors import RfmError
+from rfm.errors import OpenFilesError, RfmError
 from rfm.store.arrays import describe_classes, describe_columns, describe_tables, join_arrays
 from rfm.store.format import LABEL_PREFIX, META_NAME, NO_TIME, StoreMeta, TableInfo, TaskClass, TaskInfo
 from rfm.store.keys import group_by_time
@@ -121,6 +121,8 @@ def _open_valid(path: Path, key: str, texts: TextTable) -> Store | None:
         return None
     try:
         store = Store.open(path, check_source=False)
+    except OpenFilesError:
+        raise
     except RfmError:
         return None  # another format version or damaged: built anew
     has_texts = store.text_table == texts.identity and store.num_texts <= len(texts)

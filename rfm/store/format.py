@@ -30,6 +30,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import errno
 import json
 from dataclasses import dataclass
 from enum import IntEnum
@@ -38,7 +39,7 @@ from typing import Any
 
 import numpy as np
 
-from rfm.errors import RfmError
+from rfm.errors import OpenFilesError, RfmError
 
 FORMAT_VERSION = 3
 META_NAME = "store.json"
@@ -162,14 +163,15 @@ class StoreMeta:
         """Reads store.json.
 
         Raises:
-            RfmError: not a store, another format version, missing or unknown keys.
+            RfmError: not a store, another format version, missing or unknown keys; an OpenFilesError where no more
+                files can be opened.
         """
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise RfmError(f"{path.parent} is not a store: it has no {path.name}") from None
         except (OSError, ValueError) as error:
-            raise RfmError(f"{path}: unreadable or damaged ({error}); delete the folder to build it again") from None
+            raise unreadable(path, error) from None
         version = content.get("version") if isinstance(content, dict) else None
         if version != FORMAT_VERSION:
             raise RfmError(f"{path}: store format {version}, this code reads {FORMAT_VERSION}; build it again")
@@ -208,6 +210,15 @@ def unknown(kind: str, name: str, known: list[str], where: str) -> RfmError:
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else f"; it has {', '.join(known) or 'none'}"
     return RfmError(f"{where} has no {kind} {name!r}{hint}")
+
+
+def unreadable(path: Path, error: Exception) -> RfmError:
+    """The error for a file of a store that is there and cannot be read."""
+    if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+        return OpenFilesError(
+            f"{path}: too many open files; raise the limit (`ulimit -n`) or open fewer stores at once"
+        )
+    return RfmError(f"{path}: unreadable or damaged ({error}); delete the folder to build it again")
 
 
 def _from_dict(cls: type, content: dict[str, Any], path: Path, **convert: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from collections.abc import Hashable
 from functools import cached_property
@@ -24,6 +25,7 @@ from rfm.store.format import (
     TaskInfo,
     array_names,
     unknown,
+    unreadable,
 )
 from rfm.store.source import last_written, open_source
 from rfm.store.text import TextTable
@@ -102,9 +104,11 @@ class Store:
         a warning says so; `build` compares the contents, and builds again what has changed.
 
         Raises:
-            RfmError: no store, another format version, a missing or damaged array, or one of a wrong type or size.
+            RfmError: no store, another format version, a missing or damaged array, or one of a wrong type or size; an
+                OpenFilesError where no more files can be opened.
         """
         path = Path(path)
+        _allow_open_files()
         meta = StoreMeta.load(path / META_NAME)
         autocomplete = {i for i, task in enumerate(meta.tasks) if not _has_label_table(task)}
         names = array_names(len(meta.tasks), autocomplete)
@@ -204,13 +208,25 @@ def _has_label_table(task: TaskInfo) -> bool:
     return task.table != task.entity_table
 
 
+def _allow_open_files() -> None:
+    """Raises the process's soft limit of open files to the hard one: each mapped array keeps a file open."""
+    try:
+        import resource
+    except ImportError:  # not on Windows, which has no such limit
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with contextlib.suppress(OSError, ValueError):  # some systems name a limit that they do not grant
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 def _map(path: Path, dtype: str, shape: tuple[int, ...]) -> np.ndarray:
     try:
         array = np.load(path, mmap_mode="r" if np.prod(shape) else None, allow_pickle=False)
     except FileNotFoundError:
         raise RfmError(f"{path} is missing; delete the folder to build it again") from None
     except (OSError, ValueError, EOFError) as error:
-        raise RfmError(f"{path}: damaged ({error}); delete the folder to build it again") from None
+        raise unreadable(path, error) from None
     if array.dtype.str != dtype or array.shape != shape:
         raise RfmError(f"{path}: {array.dtype.str} {array.shape}, store.json says {dtype} {shape}; build it again")
     return array

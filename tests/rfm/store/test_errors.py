@@ -239,7 +239,7 @@ STORE_DAMAGES = {
     "missing": (lambda p: (p / "cell_value.npy").unlink(), "cell_value.npy is missing"),
     "cut off": (
         lambda p: (p / "cell_value.npy").write_bytes((p / "cell_value.npy").read_bytes()[:-100]),
-        "cell_value.npy: damaged",
+        "cell_value.npy: unreadable or damaged",
     ),
 }
 

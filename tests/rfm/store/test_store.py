@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pickle
 import shutil
@@ -155,6 +156,33 @@ def test_opening_tells_of_files_that_were_exchanged(change: str, shop: Path, tmp
     else:
         file.unlink()
     assert len(warnings_of(store.path)) == 1
+
+
+def test_opening_raises_the_limit_of_open_files(shop: Path, tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")
+    store = build(shop, tmp_path / "root" / "shop")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(map(int, os.listdir("/dev/fd"))) + 40, hard))
+        stores = [Store.open(store.path) for _ in range(10)]
+        assert len(stores) == 10 and resource.getrlimit(resource.RLIMIT_NOFILE) == (hard, hard)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_too_many_open_files_are_no_damage(shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = build(shop, tmp_path / "root" / "shop")
+    before = content_of(store.path)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(np, "load", refuse)
+        for act in (lambda: Store.open(store.path), lambda: build(shop, store.path)):
+            with pytest.raises(RfmError, match=r"npy: too many open files; raise the limit .*ulimit"):
+                act()
+    assert content_of(store.path) == before
 
 
 def test_a_store_outlives_its_source(shop: Path, tmp_path: Path, folder_of: Callable[..., Path]) -> None:
