@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -12,7 +14,7 @@ from rfm.model import ModelConfig, RelationalTransformer, sequence_losses
 from rfm.predict import predict_task, validation_loss
 from rfm.random_keys import item_keys
 from rfm.sampler import ContextSampler
-from rfm.store import TextTable
+from rfm.store import Store, TextTable
 
 CTX_LEN = 24
 
@@ -62,14 +64,14 @@ def test_mode_of_the_model_is_restored(two_stores, model) -> None:
 
 
 def test_labels_do_not_move_predictions(two_stores, model) -> None:
-    """A test row's own label is hidden; under `relbench` the other test labels are, too."""
+    """A row's own label is hidden, though the batch holds it."""
     (store, _), texts = two_stores
     sampler = ContextSampler(store, ctx_len=CTX_LEN, task="user-spend", split="test", protocol="relbench")
     rows = store.task_rows("user-spend", "test")
     contexts = sampler.sample(rows, store.tasks["user-spend"].target_column, item_keys(0, np.arange(len(rows))))
     before = make_batch(contexts, texts)
-    after = make_batch(contexts, texts)
-    after.value[after.is_target] = 1e6
+    after = replace(before, value=before.value.masked_fill(before.is_target, 1e6))  # a copy: the other stays as it is
+    assert not torch.equal(before.value, after.value)
     with torch.no_grad():
         assert torch.equal(model(before), model(after))
 
@@ -86,6 +88,13 @@ def test_text_table_of_other_stores(two_stores, model, tmp_path) -> None:
     other = TextTable.open_or_create(tmp_path, model="hash")
     with pytest.raises(RfmError, match="another text table"):
         predict_task(model, store, other, "user-spend", "test", ctx_len=CTX_LEN, progress=False)
+
+
+def test_text_table_that_is_older_than_the_store(write_shop, model, tmp_path) -> None:
+    old = TextTable.open_or_create(tmp_path / "stores", model="hash")
+    store = Store.build(write_shop(tmp_path / "shop", 0), tmp_path / "stores" / "shop", "hash", progress=False)
+    with pytest.raises(RfmError, match=r"built with \d+ texts, .* was opened when it had 0; .*store.texts"):
+        predict_task(model, store, old, "user-spend", "test", ctx_len=CTX_LEN, progress=False)
 
 
 def test_unknown_task(two_stores, model) -> None:
