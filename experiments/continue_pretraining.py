@@ -57,7 +57,8 @@ def continue_pretraining(
     """
     train_cfg = OmegaConf.merge(train_cfg, {"lr": cfg.lr, "label_share": cfg.label_share})
     schedule = make_schedule("wsd", cfg.max_steps, max(1, round(cfg.decay_frac * cfg.max_steps)), train_cfg)
-    batches = pretrain_batches(stores, texts, train_cfg, seed)
+    label_history = (model if isinstance(model, ModelConfig) else model.config).label_history
+    batches = pretrain_batches(stores, texts, train_cfg, seed, label_history)
     module = pretrain(batches, model, schedule, train_cfg, seed=seed, directory=directory, name=name, logs=logs)
     return module.model
 

@@ -57,7 +57,8 @@ def finetune(
     schedule = ScheduleConfig("wsd", max_steps=steps, warmup_steps=max(1, steps // 10), decay_steps=max(1, steps // 2))
     optim = OptimConfig(lr, cfg.weight_decay, tuple(cfg.betas), cfg.nonfinite)
     module = PretrainModule(model, optim, schedule)
-    batches = TaskBatches(store, texts, task, **how.options(), label_frac=label_frac)
+    options = how.options() | {"label_frac": label_frac, "label_history": model.config.label_history}
+    batches = TaskBatches(store, texts, task, **options)
     with tempfile.TemporaryDirectory() as scratch:
         place = Path(scratch) if directory is None else directory
         best = BestOnValidation(store, texts, task, how)

@@ -147,14 +147,14 @@ class Grid:
         """Of the fixed databases of the cell, or of fresh ones, which are gone afterwards."""
         if not cell.is_fresh:
             stores = self.databases(cell.num_databases, cell.seed)
-            yield pretrain_batches(stores, self.texts, self.cfg.train, cell.seed)
+            yield pretrain_batches(stores, self.texts, self.cfg.train, cell.seed, self.model.label_history)
             return
         databases = FreshDatabases(
             self.home(cell) / f"databases-{cell.seed}",
             prior_from(self.cfg.prior),
             fresh_plan(self.cfg),
             self.texts,
-            lambda stores, texts: pretrain_batches(stores, texts, self.cfg.train, cell.seed),
+            lambda stores, texts: pretrain_batches(stores, texts, self.cfg.train, cell.seed, self.model.label_history),
             first_seed=first_fresh_seed(cell.seed),
             max_fkeys=self.cfg.corpus.max_fkeys,
             workers=self.cfg.workers,

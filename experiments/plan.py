@@ -58,7 +58,7 @@ def measure(cfg: DictConfig) -> Measured:
         for training in ("warm-up", "sample"):
             schedule = make_schedule("one_cycle", steps, 0, cfg.train)
             how = dict(seed=cfg.seed, directory=folder / training, name=training, logs=logs)
-            batches = pretrain_batches(stores, texts, cfg.train, cfg.seed)
+            batches = pretrain_batches(stores, texts, cfg.train, cfg.seed, model.label_history)
             module = pretrain(batches, model, schedule, cfg.train, **how)
             curve = pd.read_csv(folder / "logs" / training / "from-0" / "metrics.csv")
             rate = float(curve["tokens_per_s"].median())

@@ -31,8 +31,10 @@ def make_schedule(name: str, max_steps: int, decay_steps: int, cfg: DictConfig) 
     return ScheduleConfig("wsd", max_steps=max_steps, warmup_steps=cfg.warmup_steps, decay_steps=decay_steps)
 
 
-def pretrain_batches(stores: Sequence[Store], texts: TextTable, cfg: DictConfig, seed: int) -> PretrainBatches:
-    """Batches of cells (and labels) of `stores`; `cfg` is the `train` group."""
+def pretrain_batches(
+    stores: Sequence[Store], texts: TextTable, cfg: DictConfig, seed: int, label_history: bool = True
+) -> PretrainBatches:
+    """Batches of cells (and labels) of `stores`, with or without past labels; `cfg` is the `train` group."""
     return PretrainBatches(
         stores,
         texts,
@@ -42,6 +44,7 @@ def pretrain_batches(stores: Sequence[Store], texts: TextTable, cfg: DictConfig,
         policy=cfg.policy,
         max_bfs_width=cfg.max_bfs_width,
         objective=Objective(cfg.objective, cfg.mask_rate),
+        label_history=label_history,
         seed=seed,
     )
 
@@ -111,11 +114,11 @@ def run(cfg: DictConfig, callbacks: Sequence[Callback] = ()) -> Path:
     ):  # one process builds, others find all there
         stores, texts = build_stores(folders[: cfg.corpus.num_databases], run_dir / "store", text_model=cfg.text_model)
     schedule = make_schedule(cfg.schedule, cfg.max_steps, max(1, round(cfg.decay_frac * cfg.max_steps)), cfg.train)
-    logs = RunLogs.start(run_dir, cfg)
+    logs, model = RunLogs.start(run_dir, cfg), ModelConfig.from_dict(tree["model"])
     with record.stage("pretraining"):
         module = pretrain(
-            pretrain_batches(stores, texts, cfg.train, cfg.seed),
-            ModelConfig.from_dict(tree["model"]),
+            pretrain_batches(stores, texts, cfg.train, cfg.seed, model.label_history),
+            model,
             schedule,
             cfg.train,
             seed=cfg.seed,

@@ -40,7 +40,7 @@ class PretrainBatches:
         ctx_len, batch_size: cells of a context, contexts of a batch (on each device).
         objective: which cells are hidden and trained on; default: the target alone.
         label_share: the part of a batch that predicts labels.
-        policy, max_bfs_width: of the contexts, see `ContextSampler`.
+        policy, max_bfs_width, label_history: of the contexts, see `ContextSampler`.
 
     Raises:
         RfmError: if there is no store, no column to predict in any, or a text table that is not theirs.
@@ -58,6 +58,7 @@ class PretrainBatches:
         label_share: float = 0.0,
         policy: Policy = "mixed",
         max_bfs_width: int = 128,
+        label_history: bool = True,
     ) -> None:
         check_text_table(stores, texts)
         if not 0 <= label_share <= 1:
@@ -66,6 +67,7 @@ class PretrainBatches:
         self.batch_size, self.seed, self.objective = batch_size, seed, objective
         self.seeds = PretrainSeeds(self.stores, seed=seed)
         contexts = {"ctx_len": ctx_len, "policy": policy, "max_bfs_width": max_bfs_width}
+        contexts["label_history"] = label_history
         self._samplers = [ContextSampler(s, **contexts) for s in self.stores]
         self.labels = LabelSeeds(self.stores, seed=seed)
         self._num_labels = round(label_share * batch_size) if len(self.labels) else 0
@@ -121,7 +123,7 @@ class TaskBatches:
     Args:
         texts: the store's text table.
         ctx_len, batch_size: cells of a context, contexts of a batch (on each device).
-        protocol, policy, max_bfs_width: of the contexts, see `ContextSampler`.
+        protocol, policy, max_bfs_width, label_history: of the contexts, see `ContextSampler`.
         label_frac: the part of the train rows, in (0, 1], that is trained on: rows drawn by `seed`, those of a smaller
             part among those of a larger one. Labels that contexts show stay as they are.
 
@@ -143,6 +145,7 @@ class TaskBatches:
         policy: Policy = "mixed",
         max_bfs_width: int = 128,
         label_frac: float = 1.0,
+        label_history: bool = True,
     ) -> None:
         check_text_table([store], texts)
         self.texts, self.batch_size, self.seed = texts, batch_size, seed
@@ -154,26 +157,30 @@ class TaskBatches:
             protocol=protocol,
             policy=policy,
             max_bfs_width=max_bfs_width,
+            label_history=label_history,
         )
         self._column = store.tasks[task].target_column
         _, self.rows = labelled_rows(store, task, label_frac, seed)
         if not len(self.rows):
             raise RfmError(f"task {task} of database {store.name} has no train row with a target; it cannot be trained")
-        self._order = lru_cache(maxsize=2)(self._permutation)
 
     def batch(self, step: int, rank: int, world_size: int) -> Batch:
         """The next `batch_size` rows of this device in the endless sequence of epochs."""
         first = (step * world_size + rank) * self.batch_size
         position = np.arange(first, first + self.batch_size)
         epoch, place = np.divmod(position, len(self.rows))
-        order = np.array([self._order(int(e))[p] for e, p in zip(epoch, place, strict=True)])
+        orders = {e: _permutation(self.seed, e, len(self.rows)) for e in np.unique(epoch).tolist()}
+        order = np.array([orders[e][p] for e, p in zip(epoch.tolist(), place, strict=True)])
         keys = item_keys(self.seed, position)
         contexts = self._sampler.sample(self.rows[order], self._column, keys)
         return make_batch(ask_drawn_class(contexts, self._sampler.task, self._sampler.protocol), self.texts)
 
-    def _permutation(self, epoch: int) -> np.ndarray:
-        stream = np.random.Generator(np.random.Philox(np.random.SeedSequence([self.seed, epoch])))
-        return stream.permutation(len(self.rows))
+
+@lru_cache(maxsize=2)
+def _permutation(seed: int, epoch: int, num_rows: int) -> np.ndarray:
+    """The order of an epoch; the last ones are kept, for all batches of an epoch ask for it."""
+    stream = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, epoch])))
+    return stream.permutation(num_rows)
 
 
 class StepDataset(IterableDataset):

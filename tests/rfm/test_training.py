@@ -142,6 +142,16 @@ def test_batch_is_a_function_of_seed_step_and_rank(two_stores, kind: str) -> Non
         assert not torch.equal(batch.seed_row, other.seed_row)
 
 
+@pytest.mark.parametrize("kind", ["pretrain", "user-active"])
+def test_batches_without_label_history_differ_in_nothing_else(two_stores, kind: str) -> None:
+    options = {"label_share": 0.5} if kind == "pretrain" else {}
+    with_history = make_source(two_stores, kind, **options).batch(2, 0, 1)
+    without = make_source(two_stores, kind, label_history=False, **options).batch(2, 0, 1)
+    assert not torch.equal(without.label_summary, with_history.label_summary)
+    assert torch.equal(without.label_summary[:, :-1], torch.zeros_like(without.label_summary[:, :-1]))
+    assert_equal_batches(replace(without, label_summary=with_history.label_summary), with_history)
+
+
 @pytest.mark.parametrize("workers", [0, 1, 3])
 def test_order_of_the_loader_whatever_the_workers(two_stores, workers: int) -> None:
     source = make_source(two_stores, "pretrain")
