@@ -8,6 +8,7 @@ from typing import Protocol as Interface
 
 import lightning as L
 import numpy as np
+import torch
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from rfm.batch import Batch, make_batch
@@ -43,7 +44,8 @@ class PretrainBatches:
         policy, max_bfs_width, label_history: of the contexts, see `ContextSampler`.
 
     Raises:
-        RfmError: if there is no store, no column to predict in any, or a text table that is not theirs.
+        RfmError: if there is no store, no column to predict in any, a size out of range, or a text table that is not
+            theirs.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class PretrainBatches:
         check_text_table(stores, texts)
         if not 0 <= label_share <= 1:
             raise RfmError(f"label_share is {label_share}; it must lie in [0, 1]")
+        _check_batch_size(batch_size)
         self.stores, self.texts = list(stores), texts
         self.batch_size, self.seed, self.objective = batch_size, seed, objective
         self.seeds = PretrainSeeds(self.stores, seed=seed)
@@ -128,8 +131,8 @@ class TaskBatches:
             part among those of a larger one. Labels that contexts show stay as they are.
 
     Raises:
-        RfmError: if label_frac is out of range, the task is unknown or has no train row with a target, or the text
-            table is not the store's.
+        RfmError: if batch_size or label_frac is out of range, the task is unknown or has no train row with a target, or
+            the text table is not the store's.
     """
 
     def __init__(
@@ -148,6 +151,7 @@ class TaskBatches:
         label_history: bool = True,
     ) -> None:
         check_text_table([store], texts)
+        _check_batch_size(batch_size)
         self.texts, self.batch_size, self.seed = texts, batch_size, seed
         self._sampler = ContextSampler(
             store,
@@ -174,6 +178,11 @@ class TaskBatches:
         keys = item_keys(self.seed, position)
         contexts = self._sampler.sample(self.rows[order], self._column, keys)
         return make_batch(ask_drawn_class(contexts, self._sampler.task, self._sampler.protocol), self.texts)
+
+
+def _check_batch_size(batch_size: int) -> None:
+    if batch_size < 1:
+        raise RfmError(f"batch_size is {batch_size}; it must be at least 1")
 
 
 @lru_cache(maxsize=2)
@@ -222,3 +231,7 @@ class StepDataModule(L.LightningDataModule):
             num_workers=self.num_workers,
             pin_memory=trainer.strategy.root_device.type == "cuda",
         )
+
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        """The batch on the device; on a GPU the step need not wait for the copy, which comes from pinned memory."""
+        return batch.to(device, non_blocking=device.type == "cuda")

@@ -20,6 +20,7 @@ Columns that the task names as leaking are dropped on the seed row and on rows o
 from __future__ import annotations
 
 import difflib
+from functools import partial
 from typing import Literal, get_args
 
 import numpy as np
@@ -85,12 +86,11 @@ class ContextSampler:
                 they say of them is that there are none.
 
         Raises:
-            RfmError: unknown task, split, protocol or policy, or a size below 1.
+            RfmError: unknown task, split, protocol or policy, a task that the store left out, or a size below 1.
         """
         _check_choice("protocol", protocol, get_args(Protocol))
         _check_choice("policy", policy, get_args(Policy))
-        if task is not None:
-            _check_choice(f"task of database {store.name}", task, tuple(store.tasks))
+        self.task = None if task is None else store.task(task)
         if split is not None:
             _check_choice("split", split, SPLITS)
         if protocol == "relbench" and task is not None and split is None:
@@ -102,7 +102,6 @@ class ContextSampler:
             if size < 1:
                 raise RfmError(f"{name} is {size}; it must be at least 1")
         self.store, self.ctx_len, self.protocol, self.policy = store, ctx_len, protocol, policy
-        self.task = None if task is None else store.tasks[task]
         self.split = split
         self.max_bfs_width, self.num_parents = max_bfs_width, num_parents
         self.label_history = label_history
@@ -112,6 +111,19 @@ class ContextSampler:
         self._column_table = np.array(
             [list(store.tables).index(column.table) for column in store.columns], dtype=np.int64
         )
+
+    def __reduce__(self) -> tuple:
+        arguments = {
+            "ctx_len": self.ctx_len,
+            "task": self.task and self.task.name,
+            "split": self.split,
+            "protocol": self.protocol,
+            "policy": self.policy,
+            "max_bfs_width": self.max_bfs_width,
+            "num_parents": self.num_parents,
+            "label_history": self.label_history,
+        }
+        return partial(type(self), **arguments), (self.store,)  # worker processes map the store's files
 
     def _past_labels(self) -> PastLabels:
         """Those of all samplers of the store that show the same labels: a column's take long to read (~10 ms)."""

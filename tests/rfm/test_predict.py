@@ -103,6 +103,13 @@ def test_unknown_task(two_stores, model) -> None:
         predict_task(model, store, texts, "user-spent", "test", ctx_len=CTX_LEN, progress=False)
 
 
+def test_a_task_left_out_of_the_store_is_told_with_its_reason(two_stores, model, monkeypatch) -> None:
+    (store, _), texts = two_stores
+    monkeypatch.setitem(store.skipped_tasks, "user-friend", "recommendation is not supported")
+    with pytest.raises(RfmError, match="'user-friend' of shop-0 is not supported: recommendation is not supported"):
+        predict_task(model, store, texts, "user-friend", "test", ctx_len=CTX_LEN, progress=False)
+
+
 def test_validation_loss_is_the_mean_per_database(two_stores, model) -> None:
     stores, texts = two_stores
     columns = [store.column("events", "amount").id for store in stores]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from rfm.errors import RfmError
 from rfm.model import ModelConfig, RelationalTransformer
 from rfm.module import OptimConfig, PretrainModule
 from rfm.objective import Objective
+from rfm.sampler import ContextSampler
 from rfm.schedule import ScheduleConfig
 
 CTX_LEN = 24
@@ -140,6 +142,31 @@ def test_batch_is_a_function_of_seed_step_and_rank(two_stores, kind: str) -> Non
     assert_equal_batches(batch, make_source(two_stores, kind).batch(5, 1, 2))
     for other in (source.batch(6, 1, 2), source.batch(5, 0, 2), make_source(two_stores, kind, seed=4).batch(5, 1, 2)):
         assert not torch.equal(batch.seed_row, other.seed_row)
+
+
+@pytest.mark.parametrize("kind", ["pretrain", "user-active"])
+def test_a_source_survives_pickling(two_stores, kind: str) -> None:
+    """As workers that are spawned, not forked, get it: without the store's arrays."""
+    source = make_source(two_stores, kind)
+    source.batch(0, 0, 1)
+    content = pickle.dumps(source)
+    assert_equal_batches(pickle.loads(content).batch(5, 1, 2), source.batch(5, 1, 2))
+    assert len(pickle.dumps(ContextSampler(two_stores[0][0], ctx_len=8, task="user-active", split="val"))) < 1000
+
+
+def test_sources_refuse_a_batch_of_nothing(two_stores) -> None:
+    for kind in ("pretrain", "user-active"):
+        with pytest.raises(RfmError, match="batch_size is 0; it must be at least 1"):
+            make_source(two_stores, kind, batch_size=0)
+
+
+@pytest.mark.parametrize(("device", "non_blocking"), [("cuda", True), ("cpu", False)])
+def test_batches_move_to_a_gpu_without_waiting(two_stores, monkeypatch, device: str, non_blocking: bool) -> None:
+    asked = []
+    monkeypatch.setattr(Batch, "to", lambda batch, device, non_blocking=False: asked.append((device, non_blocking)))
+    source = make_source(two_stores, "pretrain")
+    StepDataModule(source).transfer_batch_to_device(source.batch(0, 0, 1), torch.device(device), 0)
+    assert asked == [(torch.device(device), non_blocking)]
 
 
 @pytest.mark.parametrize("kind", ["pretrain", "user-active"])
