@@ -77,7 +77,8 @@ def predict_task(
         rows, keys = rows[chosen], keys[chosen]
     raw = np.empty((len(rows), max(1, len(info.classes))), np.float64)
     with _inference(model):
-        for part in _parts(len(rows), batch_size, f"{store.name} {task} {split}", progress):
+        label, full = f"{store.name} {task} {split}", _device(model).type == "cuda"
+        for part in _parts(len(rows), batch_size, label, progress, full):
             contexts = sampler.sample(rows[part], column.id, keys[part])
             questions = [ask_class(contexts, info, k, protocol) for k in range(len(info.classes))] or [contexts]
             for k, question in enumerate(questions):
@@ -131,7 +132,7 @@ def validation_loss(
     contexts["label_history"] = model.config.label_history
     samplers = {i: ContextSampler(stores[i], **contexts) for i in np.unique(store_idx)}
     with _inference(model):
-        for part in _parts(len(rows), batch_size, "validation", progress):
+        for part in _parts(len(rows), batch_size, "validation", progress, _device(model).type == "cuda"):
             groups = [part[store_idx[part] == i] for i in np.unique(store_idx[part])]
             drawn = [samplers[store_idx[g[0]]].sample(rows[g], columns[g], keys[g]) for g in groups]
             batch = make_batch(drawn, texts).to(_device(model))
@@ -151,15 +152,18 @@ def _inference(model: RelationalTransformer) -> Iterator[None]:
         model.train(was_training)
 
 
-def _parts(num_items: int, batch_size: int, label: str, progress: bool) -> Iterator[np.ndarray]:
-    """Positions 0 .. num_items - 1 in slices of `batch_size`, the last one shorter."""
+def _parts(num_items: int, batch_size: int, label: str, progress: bool, full: bool) -> Iterator[np.ndarray]:
+    """Positions 0 .. num_items - 1 in slices of `batch_size`; the last one is shorter, or `full` of its last position.
+
+    On a GPU attention compiles for each new size, which takes longer than the same row some times over.
+    """
     if batch_size < 1:
         raise RfmError(f"batch_size is {batch_size}; it must be at least 1")
     with tqdm(total=num_items, desc=label, disable=not progress, unit="row") as bar:
         for start in range(0, num_items, batch_size):
-            part = np.arange(start, min(start + batch_size, num_items))
-            yield part
-            bar.update(len(part))
+            end = min(start + batch_size, num_items)
+            yield np.minimum(np.arange(start, start + batch_size if full else end), num_items - 1)
+            bar.update(end - start)
 
 
 def _device(model: RelationalTransformer) -> torch.device:

@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 import torch
 
+from rfm import predict
 from rfm.batch import make_batch
 from rfm.errors import RfmError
 from rfm.model import ModelConfig, RelationalTransformer, sequence_losses
-from rfm.predict import predict_task, validation_loss
+from rfm.predict import _parts, predict_task, validation_loss
 from rfm.random_keys import item_keys
 from rfm.sampler import ContextSampler
+from rfm.seeds import validation_seeds
 from rfm.store import Store, TextTable
 
 CTX_LEN = 24
@@ -53,6 +55,28 @@ def test_every_row_once_in_order_and_unit(two_stores, model, task: str, protocol
         else:
             want = yhat["number"][0, 0, 0].item() * std + mean
         assert got[i] == pytest.approx(want, rel=1e-4, abs=1e-5)
+
+
+def test_batches_of_one_size_answer_the_same(two_stores, model, monkeypatch) -> None:
+    """As on a GPU, where the last batch is filled with its last row."""
+    assert [part.tolist() for part in _parts(5, 2, "", False, full=False)] == [[0, 1], [2, 3], [4]]
+    assert [part.tolist() for part in _parts(5, 2, "", False, full=True)] == [[0, 1], [2, 3], [4, 4]]
+    stores, texts = two_stores
+    seeds, options = validation_seeds(stores, rows_per_task=3), {"ctx_len": CTX_LEN, "batch_size": 7, "progress": False}
+    sizes, forward = [], model.forward
+
+    def both() -> list[np.ndarray]:
+        tasks = [
+            predict_task(model, stores[0], texts, task, "test", **options) for task in ("user-spend", "user-active")
+        ]
+        return [*tasks, validation_loss(model, stores, texts, seeds, **options)]
+
+    want = both()
+    monkeypatch.setattr(predict, "_parts", lambda *how: _parts(*how[:-1], full=True))
+    monkeypatch.setattr(model, "forward", lambda batch: sizes.append(len(batch.value)) or forward(batch))
+    for got, wanted in zip(both(), want, strict=True):
+        np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-5)
+    assert set(sizes) == {7}
 
 
 def test_mode_of_the_model_is_restored(two_stores, model) -> None:
