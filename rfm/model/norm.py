@@ -51,6 +51,9 @@ class RMSNorm(nn.Module):
 
 
 def normalise_heads(heads: Tensor, gain: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Queries, keys and values (B, L, H, D) of heads (B, L, 3, H, D); both first normalised, queries times gain."""
-    q, k = rms_normalise(heads[:, :, :2]).unbind(2)
+    """Queries, keys and values (B, L, H, D) of heads (B, L, 3, H, D); both first normalised, queries times gain.
+
+    All in the dtype of `heads`: under CUDA's mixed precision the norm is float32, and attention wants one dtype.
+    """
+    q, k = rms_normalise(heads[:, :, :2]).to(heads.dtype).unbind(2)
     return q * gain.to(q.dtype), k, heads[:, :, 2]

@@ -14,12 +14,12 @@ from torch.nn.attention.flex_attention import create_block_mask
 from rfm.batch import Batch
 from rfm.errors import RfmError
 from rfm.label_history import SUMMARY_SIZE
-from rfm.model import ModelConfig, RelationalTransformer
+from rfm.model import ModelConfig, RelationalTransformer, norm
 from rfm.model._narrow import narrow, to_array, widen
 from rfm.model._segment_kernel import exp
 from rfm.model.backends import ATTENTIONS, choose_backend, make_attentions
 from rfm.model.flex import compiled, mask_rules
-from rfm.model.norm import NORM_EPS
+from rfm.model.norm import NORM_EPS, normalise_heads, rms_normalise
 
 HEADS, WIDTH = 2, 4
 
@@ -254,3 +254,26 @@ def test_flex_on_a_gpu_forwards_and_backwards() -> None:
             torch.testing.assert_close(*outs, rtol=1e-2, atol=1e-2)  # tensor cores round to TF32
             gradients = [torch.autograd.grad(out, inputs, upstream) for out in outs]
             torch.testing.assert_close(*gradients, rtol=2e-2, atol=2e-2)
+
+
+@pytest.mark.gpu
+def test_flex_on_a_gpu_in_mixed_precision() -> None:
+    """Heads are bfloat16 there, and so is all that attention reads, though torch's norm gives float32."""
+    batch = random_graph(0)
+    inputs, upstream = random_inputs(batch, width=16, dtype=torch.float32)
+    heads, gain = inputs[0].detach().cuda().bfloat16().requires_grad_(True), inputs[1].detach().cuda()
+    for kind, attention in make_attentions(batch.to("cuda"), "flex", torch.bfloat16).items():
+        with torch.autocast("cuda", torch.bfloat16):
+            assert {x.dtype for x in normalise_heads(heads, gain)} == {torch.bfloat16}
+            got = attention.attend(heads, gain)
+        want = by_definition(batch, kind, heads.detach().double().cpu(), gain.double().cpu())
+        torch.testing.assert_close(got.double().cpu(), want, rtol=5e-2, atol=1e-1)
+        (gradient,) = torch.autograd.grad(got, heads, upstream.cuda().bfloat16())
+        assert gradient.dtype == torch.bfloat16 and gradient.isfinite().all()
+
+
+def test_queries_and_keys_have_the_dtype_of_the_values(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the norm gives float32, as torch's does under CUDA's mixed precision."""
+    monkeypatch.setattr(norm, "rms_normalise", lambda x: rms_normalise(x.float()))
+    heads, gain = torch.randn(2, 3, 3, HEADS, 16).bfloat16(), torch.ones(16)
+    assert {x.dtype for x in normalise_heads(heads, gain)} == {torch.bfloat16}
