@@ -52,6 +52,12 @@ def _macro_f1(target: np.ndarray, prediction: np.ndarray) -> float:
     return 100.0 * float(f1_score(target, prediction.argmax(1), average="macro", zero_division=0.0))
 
 
+def _normalised_error(target: np.ndarray, prediction: np.ndarray, train_std: float) -> float:
+    if not train_std > 0:
+        return float("nan")  # the train targets are all alike, or too few: no unit
+    return float(mean_absolute_error(target, prediction) / train_std)
+
+
 def task_metrics(task_type: str, train_std: float) -> tuple[Metric, ...]:
     """The metrics of a task type; the first selects models.
 
@@ -73,7 +79,7 @@ def task_metrics(task_type: str, train_std: float) -> tuple[Metric, ...]:
         return (
             Metric("r2", True, lambda y, p: 100.0 * float(r2_score(y, p))),
             Metric("mae", False, lambda y, p: float(mean_absolute_error(y, p))),
-            Metric("nmae", False, lambda y, p: float(mean_absolute_error(y, p) / train_std)),
+            Metric("nmae", False, lambda y, p: _normalised_error(y, p, train_std)),
         )
     raise RfmError(
         f"task type {task_type!r} has no metrics here; supported: binary_classification, multiclass_classification, "
@@ -82,12 +88,12 @@ def task_metrics(task_type: str, train_std: float) -> tuple[Metric, ...]:
 
 
 def score(task_type: str, target: np.ndarray, prediction: np.ndarray, train_std: float) -> dict[str, float]:
-    """Every metric of the task type over all rows.
+    """Every metric of the task type over all rows; NaN where it is undefined, as all are without a known target.
 
     Args:
         target, prediction: float (rows,), or a prediction (rows, classes) for targets that are positions of classes;
             rows with a hidden (NaN) target are left out.
-        train_std: standard deviation (ddof=1) of the train targets.
+        train_std: standard deviation (ddof=1) of the train targets; NMAE needs a positive one.
 
     Raises:
         RfmError: if lengths differ, or a prediction is not finite.
@@ -96,5 +102,7 @@ def score(task_type: str, target: np.ndarray, prediction: np.ndarray, train_std:
         raise RfmError(f"{prediction.shape[0]} predictions for {target.shape[0]} rows; one for each row is needed")
     if not np.isfinite(prediction).all():
         raise RfmError(f"{int((~np.isfinite(prediction)).sum())} predictions are not finite")
-    known = ~np.isnan(target)
-    return {m.name: m.compute(target[known], prediction[known]) for m in task_metrics(task_type, train_std)}
+    known, metrics = ~np.isnan(target), task_metrics(task_type, train_std)
+    if not known.any():
+        return {m.name: float("nan") for m in metrics}
+    return {m.name: m.compute(target[known], prediction[known]) for m in metrics}

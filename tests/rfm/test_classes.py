@@ -187,6 +187,20 @@ def test_scores_are_scikit_learns_and_fit_relbenchs_evaluate(graded: Path, grade
     assert score("multiclass_classification", split, prediction, 1.0)["accuracy"] == pytest.approx(100 * theirs)
 
 
+@pytest.mark.parametrize("task_type", ["binary_classification", "multiclass_classification", "regression"])
+def test_without_a_known_target_every_score_is_nan(task_type: str) -> None:
+    prediction = np.full((4, 3), 1 / 3) if task_type.startswith("multiclass") else np.full(4, 0.5)
+    found = score(task_type, np.full(4, np.nan), prediction, 1.0)
+    assert list(found) == [metric.name for metric in task_metrics(task_type, 1.0)]
+    assert np.isnan(list(found.values())).all()
+
+
+@pytest.mark.parametrize("train_std", [0.0, np.nan])
+def test_without_a_unit_the_normalised_error_alone_is_nan(train_std: float) -> None:
+    found = score("regression", np.array([1.0, 2.0]), np.array([1.0, 1.0]), train_std)
+    assert np.isnan(found["nmae"]) and (found["mae"], found["r2"]) == (0.5, -100.0)
+
+
 def test_every_metric_has_a_direction_and_unknown_types_are_named() -> None:
     assert all(metric.higher_is_better for metric in task_metrics("multiclass_classification", 1.0))
     with pytest.raises(RfmError, match="'recommendation' has no metrics here; supported: binary"):
