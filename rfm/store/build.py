@@ -19,6 +19,7 @@ from rfm.store.arrays import describe_classes, describe_columns, describe_tables
 from rfm.store.format import LABEL_PREFIX, META_NAME, NO_TIME, StoreMeta, TableInfo, TaskClass, TaskInfo
 from rfm.store.keys import group_by_time
 from rfm.store.labels import (
+    MULTICLASS,
     Labels,
     Unsupported,
     autocomplete_labels,
@@ -153,24 +154,33 @@ def _database_parts(source: Source, val_time: int) -> list[TablePart]:
         num_rows = count_rows(source.table_path(name), f"table {name!r}")
         rows[name] = (first, num_rows)
         first += num_rows
-    targets: dict[str, dict[str, str]] = {name: {} for name in rows}
-    for task in source.tasks.values():
-        if task.kind == KIND_AUTOCOMPLETE and task.entity_table in targets:
-            targets[task.entity_table][task.target_col] = task.task_type
-    parts = []
+    parts, targets = [], _target_types(source)
     for name, spec in source.manifest.tables.items():
         table = read_parquet(source.table_path(name), f"table {name!r}")
         parts.append(database_part(name, table, spec, rows, val_time, source.sem_types.get(name, {}), targets[name]))
     return parts
 
 
+def _target_types(source: Source) -> dict[str, dict[str, str]]:
+    """Table -> column -> type of the autocomplete task that predicts it; of several a multiclass one, else the last."""
+    targets: dict[str, dict[str, str]] = {name: {} for name in source.manifest.tables}
+    for task in source.tasks.values():
+        own = targets.get(task.entity_table)
+        if task.kind == KIND_AUTOCOMPLETE and own is not None and own.get(task.target_col) != MULTICLASS:
+            own[task.target_col] = task.task_type
+    return targets
+
+
 def _read_tasks(source: Source, num_rows: dict[str, int]) -> tuple[dict[str, Labels], dict[str, str]]:
     """Labels of the supported tasks, and the reason why each other is left out."""
-    labels, skipped = {}, {}
+    labels, skipped, targets = {}, {}, _target_types(source)
     for task, manifest in source.tasks.items():
         try:
             check_supported(source, task, manifest)
             if manifest.kind == KIND_AUTOCOMPLETE:
+                read_as = targets[manifest.entity_table][manifest.target_col]
+                if read_as != manifest.task_type and read_as == MULTICLASS:
+                    raise Unsupported(f"target {manifest.target_col!r} is a text, as a {MULTICLASS} of it wants")
                 labels[task] = autocomplete_labels(source, task, manifest)
             else:
                 labels[task] = read_labels(source, task, manifest, num_rows[manifest.entity_table])

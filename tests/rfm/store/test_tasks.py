@@ -9,9 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import relbench
+import yaml
 
 from plurel import Config, SyntheticDataset
 from plurel.exports.relbench_folder import write_folder
+from rfm.errors import RfmError
 from rfm.store import SemType, Store, TextTable, build_store
 
 SPLITS = ("train", "val", "test")
@@ -137,6 +139,20 @@ def test_forecast_labels_are_made_from_sql_where_there_are_no_files(
     reference = relbench.load_dataset(shop).load_task("user-spend", regenerate=True)
     for split in SPLITS:
         assert len(store.task_rows("user-spend", split)) == len(reference.get_table(split).df) > 0
+
+
+@pytest.mark.parametrize("names", [("a", "z"), ("z", "a")])
+def test_a_column_that_two_tasks_want_as_numbers_and_as_classes_is_one_of_classes(
+    names: tuple[str, str], tmp_path: Path, shop: Path, texts: TextTable
+) -> None:
+    for name, kind in zip(names, ("multiclass_classification", "binary_classification"), strict=True):
+        manifest = {"name": name, "kind": "autocomplete", "task_type": kind, "entity_table": "orders"}
+        (shop / "tasks" / name).mkdir()
+        (shop / "tasks" / name / "manifest.yaml").write_text(yaml.safe_dump(manifest | {"target_col": "paid"}))
+    store = build_store(shop, tmp_path / "root", texts)
+    assert [c.value for c in store.tasks[names[0]].classes] == ["0", "1"]
+    with pytest.raises(RfmError, match="not supported: target 'paid' is a text, as a multiclass"):
+        store.task(names[1])
 
 
 @pytest.mark.parametrize(
