@@ -213,8 +213,8 @@ def _show(sampler: ContextSampler, contexts: Contexts, i: int, texts: TextTable 
     if column.sem_type is SemType.BOOLEAN:
         return "true" if value > 0.5 else "false"
     if column.sem_type is SemType.DATETIME:
-        # a float32 of standard deviations: good to some minutes
-        return str(pd.Timestamp(round(value / 3600) * 3600, unit="s").date())
+        # a float32 of standard deviations: good to some minutes; numpy also knows days that pandas does not
+        return str(np.datetime64(round(value / 3600) // 24, "D"))
     decimals = math.ceil(5 - math.log10(std))  # the context holds float32 of standard deviations
     return f"{round(value, decimals) + 0.0:.6g}"
 

@@ -6,11 +6,13 @@
                                       NUMBER          as it is, otherwise
     duration                          NUMBER          seconds
     timestamp, date                   DATETIME        seconds since 1970 (UTC)
-    dictionary (pandas' category),
-    string and everything else        TEXT            str() of the value; a list is one string, such as "[1, 2]"
+    dictionary (pandas' category
+    of strings), string and
+    everything else                   TEXT            str() of the value; a list is one string, such as "[1, 2]"
 
-So a category is TEXT, one string per level, and codes of categories look like numbers. The dataset's manifest can say
-otherwise, column by column, under a key that relbench leaves alone:
+So a category of strings is TEXT, one string per level. Parquet keeps a category of integers as integers, and codes of
+categories look like numbers. The dataset's manifest can say otherwise, column by column, under a key that relbench
+leaves alone:
 
     tables:
       orders:

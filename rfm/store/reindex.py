@@ -24,8 +24,8 @@ def reindex_database(source: str | Path, path: str | Path) -> Path:
     out, since stores have none. The source is only read.
 
     Raises:
-        RfmError: `path` exists, a primary key is missing or occurs twice, a foreign key of another type than the key
-            that it names, or a label of an entity that does not exist.
+        RfmError: `path` exists, a primary key is missing, occurs twice or is a list or struct, a foreign key of another
+            type than the key that it names, or a label of an entity that does not exist.
     """
     source, path = open_source(source), Path(path)
     if path.exists():
@@ -55,7 +55,12 @@ def _read_keys(source: Source, table: str) -> pa.Array:
     if keys.null_count:
         row = int(np.argmax(pc.is_null(keys).to_numpy(zero_copy_only=False)))
         raise RfmError(f"table {table!r}: primary key {column!r} is missing in row {row}")
-    codes = keys.dictionary_encode().indices.to_numpy()
+    try:
+        codes = keys.dictionary_encode().indices.to_numpy()
+    except pa.ArrowNotImplementedError:
+        raise RfmError(
+            f"table {table!r}: primary key {column!r} is {keys.type}; keys must be numbers, texts or times"
+        ) from None
     first = np.unique(codes, return_index=True)[1]
     if len(first) < len(keys):
         row = int(np.setdiff1d(np.arange(len(keys)), first)[0])

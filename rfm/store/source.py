@@ -47,16 +47,20 @@ class Source:
         """The `val` or `test` timestamp."""
         text = getattr(self.manifest, f"{which}_timestamp")
         try:
-            return pd.Timestamp(text)
+            time = pd.Timestamp(text)
         except ValueError:
-            raise RfmError(f"{self.path / 'manifest.yaml'}: {which}_timestamp {text!r} is not a date") from None
+            time = pd.NaT
+        if pd.isna(time):  # pandas' answer to null, '' and 'NaT'
+            raise RfmError(f"{self.path / 'manifest.yaml'}: {which}_timestamp {text!r} is not a date")
+        return time
 
 
 def list_sources(source: str | Path | Dataset) -> list[str | Path | Dataset]:
-    """The databases of a corpus folder, by name; of anything else, itself."""
+    """The databases of a corpus folder, by name; of anything else, itself. Hidden folders are unfinished copies."""
     if isinstance(source, Dataset) or not Path(source).is_dir() or (Path(source) / "manifest.yaml").exists():
         return [source]
-    return sorted(path.parent for path in Path(source).glob("*/manifest.yaml")) or [source]
+    folders = sorted(path.parent for path in Path(source).glob("*/manifest.yaml"))
+    return [folder for folder in folders if not folder.name.startswith(".")] or [source]
 
 
 def open_source(source: str | Path | Dataset) -> Source:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import networkx as nx
 import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from rfm.errors import RfmError
 from rfm.explain import explain_context
 from rfm.sampler import ContextSampler
-from rfm.store import SemType
+from rfm.store import SemType, Store
 
 
 @pytest.mark.parametrize("task", [None, "alpha", "gamma"])
@@ -77,6 +80,20 @@ def test_values_are_in_the_unit_of_their_column(two_stores) -> None:
     page = found.to_html()
     assert page.count("<tr") == len(found.rows) + 1 and "http" not in page.replace("http-equiv", "")
     assert str(found).count("\n#") == len(found.rows)
+
+
+def test_days_that_pandas_cannot_hold_are_shown(write_shop, tmp_path) -> None:
+    folder = write_shop(tmp_path / "shop", 0)
+    users = pd.read_parquet(folder / "db" / "users.parquet")
+    born = np.array(["0001-01-01", "9999-12-31"], "datetime64[D]")[np.arange(len(users)) % 2]
+    users = pa.Table.from_pandas(users).append_column("born", pa.array(born))
+    pq.write_table(users, folder / "db" / "users.parquet")
+    store = Store.build(folder, tmp_path / "root" / "shop", "hash", progress=False)
+    sampler = ContextSampler(store, ctx_len=8)
+    for row in range(2):
+        found = explain_context(sampler, store.tables["users"].first_row + row, store.column("users", "age").id)
+        shown = np.datetime64(found.rows[0].cells["born"])
+        assert abs(shown - born[row]) <= np.timedelta64(1, "D")  # a float32 of millennia
 
 
 def test_pretraining_needs_a_column(random_toy) -> None:

@@ -116,6 +116,18 @@ DAMAGES = {
         r"task 'user-spend': timedelta 'soon' is not a duration",
     ),
     "no date": (lambda f: edit(f, ".", "val_timestamp: '?2020-02-01'?", "val_timestamp: never"), r"'never' is not"),
+    "null for a date": (
+        lambda f: edit(f, ".", "val_timestamp: '?2020-02-01'?", "val_timestamp: null"),
+        "None is not a da",
+    ),
+    "no text for a date": (
+        lambda f: edit(f, ".", "test_timestamp: '?2020-03-01'?", "test_timestamp: ''"),
+        "'' is not a d",
+    ),
+    "no time": (
+        lambda f: edit(f, ".", "val_timestamp: '?2020-02-01'?", "val_timestamp: NaT"),
+        "val_timestamp 'NaT' is not",
+    ),
     "name of a folder": (lambda f: edit(f, ".", "name: shop", "name: a/b"), r"'a/b' cannot be the name of a store"),
 }
 
@@ -170,6 +182,8 @@ def test_reindexing_gives_the_same_database(shop: Path, tmp_path: Path, texts: T
     [
         ("user_id", ["a", "b", "a", "c", "d"], r"table 'users': primary key 'user_id' has 'a' again in row 2"),
         ("user_id", ["a", "b", None, "c", "d"], r"table 'users': primary key 'user_id' is missing in row 2"),
+        ("user_id", [[i] for i in range(5)], r"table 'users': primary key 'user_id' is list<.*>; keys must be numbers"),
+        ("user_id", [{"a": i} for i in range(5)], r"table 'users': primary key 'user_id' is struct<.*>; keys must be"),
         ("user_id", [4, 5, 6, 7, 8], r"task 'user-churn': train labels: row 0 names 3, which 'users' does not have"),
     ],
 )

@@ -18,6 +18,7 @@ import relbench
 import rfm
 from rfm.errors import RfmError
 from rfm.store import Store, TextTable, build_store, build_stores
+from rfm.store.source import list_sources
 
 
 def build(source: object, path: Path) -> Store:
@@ -93,6 +94,12 @@ def test_a_corpus_is_not_one_database(shop: Path, tmp_path: Path) -> None:
     with pytest.raises(RfmError, match="not a RelBench-3 dataset: it has no manifest.yaml"):
         build(shop / "db", tmp_path / "root" / "a")
     assert not (tmp_path / "root").exists()
+
+
+def test_an_unfinished_database_is_none_of_a_corpus(shop: Path, tmp_path: Path) -> None:
+    for name in ("a", ".b.partial"):
+        shutil.copytree(shop, tmp_path / "corpus" / name)
+    assert list_sources(tmp_path / "corpus") == [tmp_path / "corpus" / "a"]
 
 
 @pytest.mark.parametrize("name", ["texts", ".."])
