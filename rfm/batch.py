@@ -36,7 +36,6 @@ class Batch:
         name_idx: int64 (B, L), position in `text_embeddings` of "<column> of <table>"; 0 on padding.
         text_idx: int64 (B, L), position in `text_embeddings` of a text cell's string; 0 for other types.
         text_embeddings: float32 (U, d_text), the distinct strings of this batch.
-        target_value: float32 (B,), standardised label of the target cell; 0 when unknown.
         label_summary: float32 (B, S), what the target cell is told of past labels, see `rfm.label_history`.
         seed_row: int64 (B,), the seed's row of its store.
         store_idx: int64 (B,), which store the sequence comes from.
@@ -53,7 +52,6 @@ class Batch:
     name_idx: Tensor
     text_idx: Tensor
     text_embeddings: Tensor
-    target_value: Tensor
     label_summary: Tensor
     seed_row: Tensor
     store_idx: Tensor
@@ -111,7 +109,6 @@ class Batch:
             "name_idx": (cells, torch.int64),
             "text_idx": (cells, torch.int64),
             "text_embeddings": ((self.text_embeddings.shape[0], width), torch.float32),
-            "target_value": ((size,), torch.float32),
             "label_summary": ((size, SUMMARY_SIZE), torch.float32),
             "seed_row": ((size,), torch.int64),
             "store_idx": ((size,), torch.int64),
@@ -175,7 +172,6 @@ def make_batch(
         name_idx=torch.from_numpy(name_idx),
         text_idx=torch.from_numpy(text_idx),
         text_embeddings=torch.from_numpy(np.asarray(texts.embeddings[unique], np.float32)),
-        target_value=torch.from_numpy(joined.value[:, 0].copy()),
         label_summary=torch.from_numpy(summarise_labels(joined)),
         seed_row=torch.from_numpy(joined.row_id[:, 0].copy()),
         store_idx=torch.from_numpy(np.repeat(np.asarray(store_idxs, np.int64), [len(g.key) for g in groups])),

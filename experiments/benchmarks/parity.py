@@ -58,7 +58,6 @@ def to_batch(reference: dict[str, Tensor]) -> Batch:
         name_idx=position[:cells].view(is_padding.shape),
         text_idx=torch.where(is_text, position[cells:].view(is_padding.shape), 0),
         text_embeddings=unique,
-        target_value=torch.zeros(len(value)),
         label_summary=torch.zeros(len(value), SUMMARY_SIZE),
         seed_row=torch.zeros(len(value), dtype=torch.int64),
         store_idx=torch.zeros(len(value), dtype=torch.int64),

@@ -54,7 +54,6 @@ def random_batch(seed: int) -> Batch:
         name_idx=zeros,
         text_idx=zeros,
         text_embeddings=torch.randn(1, SIZES.d_text, generator=g),
-        target_value=torch.zeros(SIZE),
         label_summary=torch.zeros(SIZE, SUMMARY_SIZE),
         seed_row=torch.arange(SIZE) + 100 * seed,
         store_idx=zeros[:, 0].clone(),

@@ -52,7 +52,6 @@ def random_graph(seed: int) -> Batch:
         name_idx=zeros,
         text_idx=zeros,
         text_embeddings=torch.zeros(1, 3),
-        target_value=zeros[:, 0].float(),
         label_summary=torch.zeros(size, SUMMARY_SIZE),
         seed_row=zeros[:, 0],
         store_idx=zeros[:, 0],

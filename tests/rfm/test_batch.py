@@ -59,7 +59,7 @@ def test_fields_are_those_of_the_contexts(contexts, batch) -> None:
     np.testing.assert_array_equal(batch.parent_idx[:first, :, :1].numpy(), contexts[0].parent_idx)
     assert batch.store_idx.tolist() == [0] * first + [1] * len(contexts[1].key)
     assert batch.seed_row.tolist() == [int(row) for group in contexts for row in group.row_id[:, 0]]
-    assert torch.equal(batch.target_value, batch.value[:, 0]) and torch.equal(batch.is_masked, batch.is_target)
+    assert torch.equal(batch.is_masked, batch.is_target)
     assert batch.num_tokens == sum(group.num_tokens for group in contexts) == int((~batch.is_padding).sum())
 
 

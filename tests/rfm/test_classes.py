@@ -135,7 +135,7 @@ def test_probabilities_do_not_depend_on_the_hidden_label_or_the_batch(graded_sto
 def test_training_asks_about_the_own_class_in_about_half_of_the_cases(graded_store, task: str) -> None:
     store, texts = graded_store
     batches = TaskBatches(store, texts, task, ctx_len=8, batch_size=64, seed=0)
-    own = np.concatenate([(batches.batch(step, 0, 1).target_value > 0).numpy() for step in range(20)])
+    own = np.concatenate([(batches.batch(step, 0, 1).value[:, 0] > 0).numpy() for step in range(20)])
     expected = 0.5 + 0.5 / 3
     assert own.mean() == pytest.approx(expected, abs=4 * np.sqrt(expected * (1 - expected) / len(own)))
 

@@ -50,7 +50,6 @@ class Rule:
             name_idx=column,
             text_idx=zeros,
             text_embeddings=torch.randn(8, D_TEXT, generator=torch.Generator().manual_seed(0)),
-            target_value=value[:, 0],
             label_summary=torch.zeros(SIZE, SUMMARY_SIZE),
             seed_row=zeros[:, 0],
             store_idx=zeros[:, 0],

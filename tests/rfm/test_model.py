@@ -66,7 +66,6 @@ def random_batch(lengths: list[int], ctx_len: int, seed: int = 0, num_parents: i
         name_idx=torch.where(is_padding, 0, torch.randint(0, num_strings, shape, generator=g)),
         text_idx=torch.where(sem_type == TEXT, torch.randint(0, num_strings, shape, generator=g), 0) * ~is_padding,
         text_embeddings=torch.randn(num_strings, D_TEXT, generator=g),
-        target_value=torch.zeros(size),
         label_summary=torch.randn(size, SUMMARY_SIZE, generator=g),
         seed_row=torch.arange(size),
         store_idx=torch.zeros(size, dtype=torch.int64),
