@@ -252,13 +252,11 @@ def test_names_of_columns_are_texts(shop: Path, tmp_path: Path) -> None:
     assert texts.embeddings.shape == (len(texts), texts.d_text)
 
 
-def test_a_corpus_and_a_relbench_dataset_are_sources(
-    tmp_path: Path, texts: TextTable, folder_of: Callable[..., Path]
-) -> None:
+def test_a_corpus_and_a_relbench_dataset_are_sources(tmp_path: Path, folder_of: Callable[..., Path]) -> None:
     table = {"t": (pd.DataFrame({"x": [1.5, 2.5]}), None, None, {})}
     folders = [folder_of(tmp_path / "corpus" / name, table) for name in ("b", "a")]
     (tmp_path / "corpus" / "corpus.yaml").write_text("prior: x")
-    stores, _ = build_stores([tmp_path / "corpus"], tmp_path / "root", "hash", progress=False)
+    stores, texts = build_stores([tmp_path / "corpus"], tmp_path / "root", "hash", progress=False)
     assert [store.name for store in stores] == ["a", "b"]
     store = build_store(relbench.load_dataset(folders[0]), tmp_path / "other", texts)
     assert store.fingerprint == stores[1].fingerprint
