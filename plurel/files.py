@@ -1,4 +1,4 @@
-"""Files and folders that appear only when they are complete."""
+"""Files and folders that appear only when they are complete, and names that they can have."""
 
 from __future__ import annotations
 
@@ -10,6 +10,13 @@ from pathlib import Path
 from plurel.errors import PlurelError
 
 _COMPANIONS = (".wal", "-journal")  # of database files
+_LONGEST_NAME = 200  # bytes; file systems allow 255, and an ending needs some
+
+
+def is_file_name(name: str) -> bool:
+    """Whether a table or task of that name can be a file or folder of its own, whatever the file system adds to it."""
+    is_one_part = not set(name) & set("/\\\0") and name not in ("", ".", "..")
+    return is_one_part and len(name.encode(errors="replace")) <= _LONGEST_NAME
 
 
 def temporary_of(path: Path) -> Path:

@@ -18,6 +18,7 @@ from relbench.manifest import TaskManifest
 
 from plurel.child_aggregates import snapshot
 from plurel.config import Config
+from plurel.files import is_file_name
 from plurel.random_streams import stream
 from plurel.schema import Schema
 
@@ -58,6 +59,7 @@ def draw_forecast_tasks(seed: int, config: Config, schema: Schema, db: Database)
             rows = len(table.df) if kind == "mean" else len(db.table_dict[parent].df) * days / delta
             stride = max(1, round(rows / _LABEL_ROWS))
             tasks.append(_manifest(kind, child, fkey, db, column, delta, stride, since))
+    tasks = [task for task in tasks if is_file_name(task.name)]
     return [task for task in tasks if _has_room(pd.Timedelta(task.timedelta), schema, db)]
 
 

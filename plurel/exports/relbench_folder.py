@@ -26,7 +26,7 @@ from relbench.manifest import DatasetManifest, TableSpec, TaskManifest
 
 from plurel.config import Config
 from plurel.database import SyntheticDataset
-from plurel.files import temporary_of
+from plurel.files import is_file_name, temporary_of
 from plurel.forecast import draw_forecast_tasks, write_forecast_tasks
 
 VERSION = 4  # of the folders' content: another implementation of a prior or another layout gets another number
@@ -111,7 +111,10 @@ def _manifest(dataset: SyntheticDataset, db: Database, name: str) -> DatasetMani
 
 
 def _tasks(db: Database, dataset: SyntheticDataset) -> list[TaskManifest]:
-    """Of each table with rows in all splits the first number and the first boolean column, as completion tasks."""
+    """Of each table with rows in all splits the first number and the first boolean column, as completion tasks.
+
+    Columns whose names hold a / or the like are passed over: a task is a folder.
+    """
     tasks = []
     for name, table in db.table_dict.items():
         if table.time_col is None or not _has_all_splits(table.df[table.time_col], dataset):
@@ -119,6 +122,7 @@ def _tasks(db: Database, dataset: SyntheticDataset) -> list[TaskManifest]:
         keys = {table.pkey_col, table.time_col, *table.fkey_col_to_pkey_table}
         for kind, task_type in TASK_TYPES.items():
             columns = [c for c in table.df if c not in keys and table.df[c].dtype.kind == kind]
+            columns = [c for c in columns if is_file_name(f"{name}-{c}")]
             if columns and _has_both_values(table.df[columns[0]]):
                 tasks.append(_completion_task(name, columns[0], task_type, table.pkey_col, table.time_col))
     return tasks

@@ -8,7 +8,7 @@ from pathlib import Path
 import sqlglot
 from sqlalchemy import create_engine, inspect, text
 from sqlalchemy.dialects.postgresql import DOMAIN
-from sqlalchemy.engine import Engine
+from sqlalchemy.engine import Engine, make_url
 from sqlalchemy.engine.reflection import Inspector
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.types import Enum, NullType, TypeEngine
@@ -35,16 +35,22 @@ def schema_from_url(url: str) -> SqlSchema:
             checks are such that no values can be made for them.
     """
     try:
+        source = make_url(url).render_as_string(hide_password=True)
+    except (SQLAlchemyError, ValueError):  # whose text may hold a part of the password
+        raise PlurelError(
+            "database URL: the schema cannot be read; write dialect://user:password@host/database, with %40 for @ and "
+            "%2F for / in the password"
+        ) from None
+    try:
         engine = create_engine(url)
-        source = engine.url.render_as_string(hide_password=True)
         database = engine.url.database
         if engine.dialect.name == "sqlite" and database and database != ":memory:" and not Path(database).is_file():
             raise PlurelError(f"{source}: there is no such file")  # SQLite would make an empty one
         tables = _reflected(engine, source)
     except ModuleNotFoundError as error:
-        raise PlurelError(f"{url}: its driver {error.name} is not installed") from error
+        raise PlurelError(f"{source}: its driver {error.name} is not installed") from error
     except (SQLAlchemyError, SqlglotError) as error:
-        raise PlurelError(f"{url}: the schema cannot be read ({str(error).splitlines()[0]})") from error
+        raise PlurelError(f"{source}: the schema cannot be read ({str(error).splitlines()[0]})") from error
     return resolved(tables, source)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from plurel.errors import PlurelError
+from plurel.files import is_file_name
 from plurel.sql.schema import NUMBERS, Column, ForeignKey, SqlSchema, SqlTable
 
 _NO_KEYS = ("json", "array", "geometry", "interval")  # no distinct values are made for them
@@ -18,8 +19,8 @@ def resolved(tables: Sequence[SqlTable], source: str) -> SqlSchema:
     Names are compared without regard to case, as SQL does for those that are not quoted.
 
     Raises:
-        PlurelError: if there is no table, or a name is declared twice or is not there (the nearest is suggested), or
-            a foreign key does not fit what it refers to.
+        PlurelError: if there is no table, or a name is declared twice, cannot be a file's or is not there (the nearest
+            is suggested), or a foreign key does not fit what it refers to.
     """
     if not tables:
         raise PlurelError(f"{source}: there is no CREATE TABLE; a schema needs at least one table")
@@ -29,6 +30,8 @@ def resolved(tables: Sequence[SqlTable], source: str) -> SqlSchema:
     for table in tables:
         where = f"{source}: table {table.name}"
         columns = [column.name for column in table.columns]
+        if not is_file_name(table.name):  # a corpus holds a file for each table
+            raise PlurelError(f"{where}: a table's name is a file's name too; use no / or \\ and at most 200 bytes")
         if not columns:
             raise PlurelError(f"{where} has no columns")
         _check_twice(columns, f"{where}: column")

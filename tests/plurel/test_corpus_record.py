@@ -49,6 +49,18 @@ def test_a_schema_file_travels_with_its_corpus(tmp_path: Path) -> None:
     assert content(tmp_path / "new") == content(tmp_path / "moved")
 
 
+def test_no_column_name_leads_out_of_the_corpus(tmp_path: Path) -> None:
+    """A task is named after its column and is a folder: the next column takes the place of one with slashes."""
+    schema = tmp_path / "shop.sql"
+    schema.write_text(
+        'CREATE TABLE sale (id INT PRIMARY KEY, at DATE, "/../../../evil" REAL, "EUR/kg" REAL NOT NULL, tax REAL);'
+    )
+    prior = Config.from_dict({"name": "shop", "schema_file": str(schema), "rows": {"sale": 300}})
+    (folder,) = generate_corpus(tmp_path / "corpus", [0], prior, progress=False)
+    assert [path.parent.name for path in folder.rglob("tasks/**/manifest.yaml")] == ["sale-tax"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["corpus", "shop.sql"]
+
+
 def test_parts_of_one_corpus_make_the_whole(tmp_path: Path) -> None:
     generate_corpus(tmp_path / "whole", range(5), PRIOR, progress=False)
     parts = [generate_corpus(tmp_path / "parts", range(5), PRIOR, part=(i, 3), progress=False) for i in (1, 2)]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from plurel import SyntheticDataset, schema_from_sql, schema_from_url
+from plurel import PlurelError, SyntheticDataset, schema_from_sql, schema_from_url
 from plurel.sql.schema import SqlSchema
 from tests.plurel.sql.conftest import load_as_written
 
@@ -53,3 +53,17 @@ def test_a_live_database_gets_a_twin(dataset: Maker, tmp_path: Path) -> None:
 def test_saved_schemas_are_read_again(name: str, tmp_path: Path) -> None:
     schema = schema_from_sql(DDL / f"{name}.sql")
     assert schema_from_sql(schema.save(tmp_path / "saved.sql")).tables == schema.tables
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("oracle+cx_oracle://me:secret@host/shop", r"oracle\+cx_oracle://me:\*\*\*@host/shop"),
+        ("postgresql+psycopg2://me:secret@127.0.0.1:1/shop", r"me:\*\*\*@127\.0\.0\.1:1/shop"),
+        ("postgresql://me:secret@host:port/shop", "%2F for /"),
+    ],
+)
+def test_no_message_holds_a_password(url: str, words: str) -> None:
+    with pytest.raises(PlurelError, match=words) as caught:
+        schema_from_url(url)
+    assert "secret" not in str(caught.value)
