@@ -20,6 +20,15 @@ def _is_finite(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
+def _plain(option: Any) -> Any:
+    """An option as a prior file holds it: no enumeration, number of numpy or list."""
+    if isinstance(option, (list, tuple)):
+        return tuple(map(_plain, option))
+    if isinstance(option, Enum):
+        return option.value
+    return option.item() if isinstance(option, np.generic) else option
+
+
 @dataclass(frozen=True)
 class Choices:
     """Values that a parameter may take.
@@ -40,7 +49,7 @@ class Choices:
     def __post_init__(self) -> None:
         if isinstance(self.value, str) or not isinstance(self.value, Sequence):
             raise PlurelError(f"choices are a list of values, not {self.value!r}")
-        object.__setattr__(self, "value", tuple(v.value if isinstance(v, Enum) else v for v in self.value))
+        object.__setattr__(self, "value", tuple(map(_plain, self.value)))
         if self.kind not in get_args(Kind):
             raise PlurelError(f"kind of choices is {self.kind!r}; it must be range or set")
         if not self.value:

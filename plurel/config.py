@@ -13,9 +13,11 @@ import json
 import types
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
+import numpy as np
 import pandas as pd
 
 from plurel.activations import ACTIVATION_NAMES
@@ -34,13 +36,15 @@ def _set(*options: Any) -> Any:
 
 
 class _Params:
-    """Reads a range such as [0, 2] as real numbers where the default is one of real numbers.
+    """Holds every value in the type of its field, whether it comes from Python or YAML: one prior has one hash.
 
-    Choices draws whole numbers from a range of whole numbers, so that a prior file that says 0 for 0.0 would
-    otherwise draw 0 or 1 as the rate of missing values.
+    Reads a range such as [0, 2] as real numbers where the default is one of real numbers. Choices draws whole numbers
+    from a range of whole numbers, so that a prior file that says 0 for 0.0 would otherwise draw 0 or 1 as the rate of
+    missing values.
     """
 
     def __post_init__(self) -> None:
+        _set_typed(self)
         for item in dataclasses.fields(self):
             value = getattr(self, item.name)
             if not isinstance(value, Choices) or not value.is_integer or item.default_factory is dataclasses.MISSING:
@@ -76,11 +80,11 @@ class DatabaseParams(_Params):
     min_window_days: int = 30
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         for name in ("min_timestamp", "max_timestamp"):
             value = getattr(self, name)
             if isinstance(value, pd.Timestamp):
                 object.__setattr__(self, name, str(value.date()))
+        super().__post_init__()
 
 
 @dataclass(frozen=True)
@@ -251,7 +255,7 @@ class Config:
         name: a word for folders and reports.
 
     Raises:
-        PlurelError: for a value out of range or an unknown name, naming the key.
+        PlurelError: for a value of another type or out of range, or an unknown name, naming the key.
     """
 
     database_params: DatabaseParams = field(default_factory=DatabaseParams)
@@ -266,6 +270,7 @@ class Config:
     rows: tuple[tuple[str, int], ...] | None = None
 
     def __post_init__(self) -> None:
+        _set_typed(self)
         if self.rows is not None:
             object.__setattr__(self, "rows", _rows(self.rows))
         found = list(complaints(self))
@@ -308,6 +313,20 @@ class Config:
         return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()[:16]
 
 
+_hints = cache(get_type_hints)
+
+
+def _set_typed(params: Any) -> None:
+    """Gives each field the value that a prior file would give it.
+
+    Raises:
+        PlurelError: for a value of another type, naming class and field.
+    """
+    for name, kind in _hints(type(params)).items():
+        value = _value(kind, getattr(params, name), f"{type(params).__name__}.{name}")
+        object.__setattr__(params, name, value)
+
+
 def _rows(rows: Any) -> tuple[tuple[str, int], ...]:
     try:
         return tuple(sorted(dict(rows).items()))
@@ -324,8 +343,8 @@ def _content(file: str) -> bytes:
 
 def _build(kind: type, tree: Any, where: str) -> Any:
     if not isinstance(tree, Mapping):
-        raise PlurelError(f"{where} must be a mapping of keys, not {tree!r}")
-    hints = get_type_hints(kind)
+        raise PlurelError(f"{where} must be a mapping of keys or of type {kind.__name__}, not {tree!r}")
+    hints = _hints(kind)
     values = {}
     for key, value in tree.items():
         if key not in hints:
@@ -352,8 +371,12 @@ def _value(kind: Any, value: Any, where: str) -> Any:
             return None
         kind = get_args(kind)[0]
     if dataclasses.is_dataclass(kind):
-        return _build(kind, value, where)
+        return value if isinstance(value, kind) else _build(kind, value, where)
     if kind is str or kind is int or kind is float:
+        if isinstance(value, np.generic):
+            value = value.item()
+        if kind is str and isinstance(value, Path):
+            value = str(value)
         accepted = (int, float) if kind is float else kind
         if not isinstance(value, accepted) or isinstance(value, bool):
             raise PlurelError(f"{where} must be of type {kind.__name__}, not {value!r}")

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 STYPES = ("categorical", "numerical")
 PROPAGATION_MODES = ("type_eager", "type_lazy")
+_LEAST_CHANCE = 1e-3  # that two random days are min_window_days apart; others are drawn again
 
 
 def complaints(config: Config) -> Iterator[str]:
@@ -178,12 +179,22 @@ def _noise_shapes(choices: Choices | None) -> Iterator[str]:
 def _window(config: Config) -> Iterator[str]:
     params = config.database_params
     try:
-        days = (pd.Timestamp(params.max_timestamp) - pd.Timestamp(params.min_timestamp)).days
+        first, last = pd.Timestamp(params.min_timestamp), pd.Timestamp(params.max_timestamp)
     except ValueError:
-        days = -1
+        yield "database_params.min_timestamp and max_timestamp must be dates, such as 1990-01-01"
+        return
+    if first.tz is not None or last.tz is not None:
+        yield "database_params.min_timestamp and max_timestamp must be dates without a time zone, such as 1990-01-01"
+        return
+    days, least = (last - first).days, params.min_window_days
     # 20 days leave whole days for both splits at 80 % and 90 %
-    if not 20 <= params.min_window_days <= days:
+    if not 20 <= least <= days:
         yield "database_params.min_window_days must be at least 20 and fit between min_timestamp and max_timestamp"
+    elif (days + 1 - least) * (days + 2 - least) < _LEAST_CHANCE * (days + 1) ** 2:
+        yield (
+            f"database_params.min_window_days of {least} is met by hardly any two of the {days} days between "
+            f"min_timestamp and max_timestamp; give at most {int(0.95 * days)}, or dates further apart"
+        )
 
 
 def _is_number(value: Any) -> bool:

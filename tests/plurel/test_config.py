@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import subprocess
 import sys
+from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
 
@@ -15,7 +16,18 @@ import torch
 import yaml
 from scipy import stats
 
-from plurel import Choices, Config, DAGParams, DatabaseParams, PlurelError, SCMParams, SyntheticDataset
+from plurel import (
+    Choices,
+    Config,
+    DAGParams,
+    DatabaseParams,
+    DiversityParams,
+    PlurelError,
+    SCMParams,
+    SyntheticDataset,
+    corpus_recipe,
+    generate_corpus,
+)
 from plurel.presets import PRESETS
 
 PRIORS = Path(__file__).resolve().parents[2] / "conf" / "prior"
@@ -120,6 +132,11 @@ def test_a_script_written_for_the_published_package_runs() -> None:
         ({"scm_params": {"col_stype_choices": {"kind": "set", "value": ["number"]}}}, "did you mean numerical"),
         ({"val_split": 0.9, "test_split": 0.8}, "val_split and test_split"),
         ({"database_params": {"min_timestamp": "2030-01-01"}}, "min_window_days"),
+        ({"database_params": {"min_timestamp": "1990-01-01T00:00+01:00"}}, "min_timestamp .* without a time zone"),
+        (
+            {"database_params": {"min_window_days": 12784}},
+            "min_window_days of 12784 is met by hardly any.* at most 12144",
+        ),
         ({"scm_params": {"edge_knots": "three"}}, "must be of type int"),
         ({"scm_params": {"edge_knots": 1}}, "edge_knots must be 0"),
         ({"scm_params": [1]}, "must be a mapping"),
@@ -152,6 +169,46 @@ def test_whole_numbers_may_stand_for_real_ones() -> None:
     assert whole.hash() == real.hash() == Config().hash()
     rng = np.random.default_rng(0)
     assert len({whole.scm_params.ts_trend_alpha_choices.draw(rng) for _ in range(50)}) == 50
+
+
+def test_a_prior_in_python_is_the_one_that_its_corpus_records(tmp_path: Path) -> None:
+    """Whole numbers for real ones, numbers of numpy, paths and mappings: all as a prior file would hold them."""
+    config = Config(
+        scm_params=SCMParams(
+            embedding_limit=100,
+            edge_knots=np.int64(8),
+            ts_value_scale_choices=Choices("set", [np.float64(0.5), 2]),
+            node_noise_shape_choices=Choices("set", [[0.5, np.float32(0.5)]]),
+        ),
+        dag_params={"ba_sink_edge_dropout": 0},
+        diversity_params=DiversityParams(text_prob=1),
+        val_split=np.float64(0.75),
+        cache_dir=tmp_path,
+    )
+    generate_corpus(tmp_path, [], config, progress=False)
+    assert corpus_recipe(tmp_path) == (config, [])
+    assert Config.from_dict(yaml.safe_load(yaml.safe_dump(config.to_dict()))) == config
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (
+            lambda: DatabaseParams(num_tables_choices=5),
+            r"DatabaseParams\.num_tables_choices must be .* of type Choices",
+        ),
+        (lambda: Config(scm_params=[]), r"Config\.scm_params must be a mapping of keys or of type SCMParams"),
+        (lambda: Config(scm_params={"edge_knot": 2}), "did you mean 'edge_knots'"),
+        (lambda: Config(name=3), r"Config\.name must be of type str, not 3"),
+        (lambda: Config(val_split="0.8"), r"Config\.val_split must be of type float, not '0\.8'"),
+        (lambda: SCMParams(edge_knots=2.5), r"SCMParams\.edge_knots must be of type int, not 2\.5"),
+        (lambda: Config(cache_dir=3), r"Config\.cache_dir must be of type str"),
+        (lambda: DatabaseParams(min_timestamp=None), r"DatabaseParams\.min_timestamp must be of type str"),
+    ],
+)
+def test_types_are_those_of_a_prior_file(make: Callable[[], object], message: str) -> None:
+    with pytest.raises(PlurelError, match=message):
+        make()
 
 
 def test_all_complaints_come_together() -> None:
