@@ -1,4 +1,4 @@
-"""SQL text as a schema: CREATE TABLE, TYPE ... AS ENUM, DOMAIN, UNIQUE INDEX and ALTER TABLE; the rest is skipped.
+"""SQL text as a schema: CREATE, ALTER and DROP TABLE, TYPE ... AS ENUM, DOMAIN and UNIQUE INDEX; the rest is skipped.
 
 What is declared but not made: columns computed from others (GENERATED ALWAYS AS (...), which the database fills), and
 partitions and tables that INHERIT (their rows are those of the table above). DEFAULT says nothing about values.
@@ -15,8 +15,10 @@ from plurel.errors import PlurelError
 from plurel.sql.checks import constrained, of_column
 from plurel.sql.resolution import nearest, resolved
 from plurel.sql.schema import Column, ForeignKey, SqlSchema, SqlTable
-from plurel.sql.statements import Statement, statements
+from plurel.sql.statements import Statement, not_followed, statements
 from plurel.sql.types import declared_column, type_name
+
+_BYTE_ORDER_MARK = "\ufeff"  # with which editors on Windows begin UTF-8
 
 
 def schema_from_sql(source: str | Path, dialect: str | None = None) -> SqlSchema:
@@ -28,7 +30,8 @@ def schema_from_sql(source: str | Path, dialect: str | None = None) -> SqlSchema
 
     Raises:
         PlurelError: for a file that cannot be read, text that is no SQL, no tables, names that are not there, types and
-            checks that no values can be made for; naming file, line or table and column.
+            checks that no values can be made for, tables or columns that are renamed; naming file, line or table and
+            column.
     """
     text, name = _read(source)
     reader = _Reader(name)
@@ -42,12 +45,12 @@ def schema_from_sql(source: str | Path, dialect: str | None = None) -> SqlSchema
 
 def _read(source: str | Path) -> tuple[str, str]:
     """Text and its name for messages."""
-    text = str(source)
+    text = str(source).removeprefix(_BYTE_ORDER_MARK)
     is_text = ";" in text or "\n" in text or text.lstrip().casefold().startswith("create") or not text.strip()
     if isinstance(source, str) and is_text:
         return text, "SQL text"
     try:
-        return Path(source).read_text(encoding="utf-8"), text
+        return Path(source).read_text(encoding="utf-8-sig"), text
     except (OSError, UnicodeDecodeError, ValueError) as error:
         raise PlurelError(f"{text}: the schema cannot be read ({error})") from error
 
@@ -80,7 +83,9 @@ class _Reader:
         if statement.kind == "partition":
             self.partitions.add(statement.name.casefold())
         elif isinstance(parsed, exp.Alter):
-            self._alter(parsed)
+            self._alter(parsed, f"{self.source}, line {statement.line}")
+        elif isinstance(parsed, exp.Drop):
+            self._drop(parsed)
         elif not isinstance(parsed, exp.Create):
             return
         elif statement.kind in ("table", "domain"):
@@ -152,24 +157,46 @@ class _Reader:
             self._item(draft, item)
         return draft
 
-    def _alter(self, statement: exp.Alter) -> None:
-        actions = statement.args.get("actions") or ()
-        if all(isinstance(action, exp.AlterColumn) and action.args.get("allow_null") is None for action in actions):
-            return  # such as SET DEFAULT, which pg_dump writes of views too
-        draft = self._existing(statement.this)
+    def _drop(self, statement: exp.Drop) -> None:
+        """Forgets tables; those that are not there yet are what dumps drop before they create them."""
+        for table in statement.find_all(exp.Table):
+            draft = self._find(table)
+            if draft is not None and table.db.casefold() in ("", draft.schema.casefold()):
+                self.drafts.remove(draft)
+
+    def _alter(self, statement: exp.Alter, where: str) -> None:
+        actions = [action for action in statement.args.get("actions") or () if _shapes_rows(action)]
+        draft = self._existing(statement.this) if actions else None
         for action in actions if draft is not None else ():
             if isinstance(action, exp.AlterColumn):
-                column = draft.columns.get(action.name.casefold())
-                if column is not None and action.args.get("allow_null") is False:
-                    draft.columns[action.name.casefold()] = replace(column, nullable=False)
-            elif isinstance(action, exp.ModifyColumn):
-                draft.columns.pop(action.this.name.casefold(), None)
-                self._item(draft, action.this)
+                self._alter_column(draft, action, where)
+            elif isinstance(action, exp.Drop):
+                _drop_column(draft, action, where)
             elif isinstance(action, exp.AddConstraint):
                 for item in action.expressions:
                     self._item(draft, item)
+            elif isinstance(action, exp.ModifyColumn):
+                renamed = action.args.get("rename_from")
+                if renamed is not None and renamed.name.casefold() != action.this.name.casefold():
+                    raise not_followed(statement.sql(), where)
+                before = dict(draft.columns)
+                draft.columns.pop(action.this.name.casefold(), None)
+                self._item(draft, action.this)
+                draft.columns = {name: draft.columns[name] for name in before | draft.columns if name in draft.columns}
+            elif isinstance(action, (exp.AlterRename, exp.RenameColumn)):
+                raise not_followed(statement.sql(), where)
             else:
                 self._item(draft, action)
+
+    def _alter_column(self, draft: _Draft, action: exp.AlterColumn, where: str) -> None:
+        name = action.name.casefold()
+        if name not in draft.columns:
+            return  # one that is computed
+        column, kind = draft.columns[name], action.args.get("dtype")
+        if kind is not None:
+            item = exp.ColumnDef(this=action.this, kind=kind)
+            column = replace(self._typed(draft, item, f"{where}, column {column.name}"), nullable=column.nullable)
+        draft.columns[name] = replace(column, nullable=action.args.get("allow_null", column.nullable))
 
     def _unique_index(self, index: exp.Index) -> None:
         columns = [ordered.this for ordered in index.args["params"].args.get("columns") or ()]
@@ -238,6 +265,25 @@ class _Reader:
         for check in own.checks:
             draft.checks.append(of_column(check, item.this))
         return replace(base, name=item.name)
+
+
+def _shapes_rows(action: exp.Expression) -> bool:
+    """Whether an action of ALTER TABLE changes what is made; less than is forbidden after DROP CONSTRAINT is fine."""
+    if isinstance(action, exp.AlterColumn):  # such as SET DEFAULT, which pg_dump writes of views too
+        return action.args.get("allow_null") is not None or action.args.get("dtype") is not None
+    return action.args.get("kind") == "COLUMN" if isinstance(action, exp.Drop) else True
+
+
+def _drop_column(draft: _Draft, action: exp.Drop, where: str) -> None:
+    keys = [draft.primary_key, *draft.unique, *(key[0] for key in draft.foreign_keys)]
+    used = {name.casefold() for key in keys for name in key}
+    used |= {column.name.casefold() for check in draft.checks for column in check.find_all(exp.Column)}
+    for column in action.find_all(exp.Column):
+        name = column.name.casefold()
+        if name in used:
+            raise not_followed(f"DROP COLUMN {name} of table {draft.name}, which a key or CHECK names,", where)
+        draft.columns.pop(name, None)
+        draft.computed = {other for other in draft.computed if other.casefold() != name}
 
 
 def _names(items: list[exp.Expression]) -> tuple[str, ...]:

@@ -24,6 +24,10 @@ _MARKS = {
 _BRACKETED = re.compile(r"\[([^\[\]]+)\]")  # names as SQL Server writes them, which SQLite accepts
 _VERSIONED = re.compile(r"/\*!\d*(.*?)\*/", re.DOTALL)  # comments that MySQL runs
 _DELIMITED = re.compile(r"^\s*DELIMITER\s+(?!;\s*$)\S+\s*$.*?^\s*DELIMITER\s+;\s*$", re.DOTALL | re.MULTILINE | re.I)
+_COPIED = re.compile(r"^COPY\s[^;]*?\sFROM\s+stdin[^;]*;[ \t\r]*$.*?^\\\.[ \t\r]*$", re.DOTALL | re.MULTILINE | re.I)
+_OF_CLIENT = re.compile(r"^\\.*$", re.MULTILINE)  # such as \connect, which ends without a semicolon
+_BATCH_END = re.compile(r"^[ \t]*GO[ \t\r]*$", re.MULTILINE | re.I)  # of SQL Server's clients
+_CHANGES = {"ADD", "SET", "DROP", "TYPE", "RENAME", "MODIFY", "CHANGE"}
 _SRID = re.compile(r"\bSRID\s+\d+", re.I)
 
 
@@ -50,6 +54,7 @@ def statements(text: str, dialect: str | None, source: str) -> Iterator[Statemen
     Raises:
         PlurelError: for an unknown dialect, or text that is no SQL of it, naming the line.
     """
+    text = _BATCH_END.sub(";", _OF_CLIENT.sub(_blank, _COPIED.sub(_blank, text)))
     if dialect is None:
         lowered = text.casefold()
         dialect = next((d for d, marks in _MARKS.items() if any(mark in lowered for mark in marks)), "postgres")
@@ -73,15 +78,19 @@ def _declarations(tokens: list[Token], text: str, dialect: str, source: str) -> 
     words = [token.text.upper() for token in tokens]
     line, first = tokens[0].line, words[:2]
     is_table = first[:1] == ["CREATE"] and "TABLE" in words[:4]
-    if is_table and {"TEMP", "TEMPORARY"} & set(words[:4]):
+    if is_table and {"TEMP", "TEMPORARY"} & set(words[: words.index("TABLE")]):
         return
+    if (first == ["ALTER", "TYPE"] and {"VALUE", "RENAME"} & set(words)) or first[0] == "RENAME":
+        raise not_followed(_sql(tokens, text), f"{source}, line {line}")
     if first == ["CREATE", "DOMAIN"]:
         yield Statement("domain", line, _parsed(_domain_as_table(tokens, text), dialect, line, source))
     elif is_table:
         columns = _without_options(tokens)
         rest = words[len(columns) :]
-        if "INHERITS" in rest or ("PARTITION" in words and "OF" in words[: words.index("PARTITION") + 2]):
-            yield Statement("partition", line, name=_table_name(tokens, words))
+        _check_end(tokens[len(columns) :], source)
+        name, end = _dotted_name(tokens, _before_name(words))
+        if "INHERITS" in rest or words[end : end + 2] == ["PARTITION", "OF"]:
+            yield Statement("partition", line, name=name)
             return
         parsed = _parsed(_sql(columns, text), dialect, line, source)
         if isinstance(parsed, exp.Command):
@@ -89,10 +98,11 @@ def _declarations(tokens: list[Token], text: str, dialect: str, source: str) -> 
             raise PlurelError(f"{source}, line {line}: {shown} ... cannot be read as SQL of {dialect}")
         yield Statement("table", line, parsed)
     elif first == ["ALTER", "TABLE"] and "ATTACH" in words and "PARTITION" in words:
-        yield Statement("partition", line, name=_name_after(tokens, words.index("PARTITION")))
-    elif first == ["ALTER", "TABLE"] and not {"ADD", "SET"} & set(words):
+        yield Statement("partition", line, name=_dotted_name(tokens, words.index("PARTITION"))[0])
+    elif first == ["ALTER", "TABLE"] and not _CHANGES & set(words):
         return  # such as OWNER TO
-    elif first in (["CREATE", "TYPE"], ["ALTER", "TABLE"], ["CREATE", "UNIQUE"]):
+    elif first in (["CREATE", "TYPE"], ["ALTER", "TABLE"], ["CREATE", "UNIQUE"], ["DROP", "TABLE"]):
+        _check_end(tokens[1:], source)
         yield Statement("other", line, _parsed(_sql(tokens, text), dialect, line, source))
 
 
@@ -128,19 +138,30 @@ def _without_options(tokens: list[Token]) -> list[Token]:
     return tokens
 
 
-def _table_name(tokens: list[Token], words: list[str]) -> str:
+def _check_end(tokens: list[Token], source: str) -> None:
+    """Refuses a second statement among the last tokens of one, which would be lost."""
+    for token in tokens:
+        if token.token_type == TokenType.CREATE:
+            raise PlurelError(f"{source}, line {token.line}: CREATE comes within another statement; end that with a ;")
+
+
+def not_followed(sql: str, where: str) -> PlurelError:
+    """The error for a statement that changes what an earlier one declares, such as RENAME."""
+    return PlurelError(f"{where}: {' '.join(sql.split())[:60]} is not followed; write the schema as it is after it")
+
+
+def _before_name(words: list[str]) -> int:
+    """Where the word before the name in CREATE TABLE [IF NOT EXISTS] name is."""
     at = words.index("TABLE")
-    return _name_after(tokens, at + 3 if words[at + 1 : at + 2] == ["IF"] else at)
+    return at + 3 if words[at + 1 : at + 4] == ["IF", "NOT", "EXISTS"] else at
 
 
-def _name_after(tokens: list[Token], at: int) -> str:
-    """The last part of the dotted name that follows token `at`."""
-    name = tokens[at + 1].text if at + 1 < len(tokens) else ""
-    for dot, part in zip(tokens[at + 2 :: 2], tokens[at + 3 :: 2], strict=False):
-        if dot.token_type != TokenType.DOT:
-            break
-        name = part.text
-    return name
+def _dotted_name(tokens: list[Token], at: int) -> tuple[str, int]:
+    """The last part of the dotted name that follows token `at`, and the token behind it."""
+    end = at + 2
+    while end + 1 < len(tokens) and tokens[end].token_type == TokenType.DOT:
+        end += 2
+    return (tokens[end - 1].text if end <= len(tokens) else ""), end
 
 
 def _blank(match: re.Match) -> str:
