@@ -13,6 +13,8 @@ from plurel.dag import random_dag
 from plurel.errors import PlurelError
 from plurel.random_streams import stream
 
+_SEEDS_IN_VAIN = 10_000  # after which no seed is taken to keep to a limit
+
 
 @dataclass(frozen=True)
 class TableSchema:
@@ -117,7 +119,7 @@ def pretraining_seeds(config: Config, count: int, start: int = 0, max_fkeys: int
     """The first `count` seeds from `start` on whose tables have at most `max_fkeys` foreign keys (paper, section 3).
 
     Raises:
-        PlurelError: if a declared schema has a table of more.
+        PlurelError: if a declared schema has a table of more, or 10,000 seeds in a row have.
     """
     if config.schema_file is not None:
         found = max_foreign_keys(start, config)
@@ -131,5 +133,10 @@ def pretraining_seeds(config: Config, count: int, start: int = 0, max_fkeys: int
     while len(seeds) < count:
         if max_foreign_keys(seed, config) <= max_fkeys:
             seeds.append(seed)
+        elif seed - (seeds[-1] if seeds else start - 1) >= _SEEDS_IN_VAIN:
+            raise PlurelError(
+                f"{_SEEDS_IN_VAIN} databases up to seed {seed} have a table of more than {max_fkeys} foreign keys; "
+                "allow more (max_fkeys), or give the prior fewer tables or another table layout"
+            )
         seed += 1
     return seeds

@@ -199,6 +199,12 @@ def test_pretraining_seeds_keep_to_the_limit_and_nest() -> None:
     assert any(max_foreign_keys(s, Config()) > 2 for s in range(5, seeds[-1]))
 
 
+def test_a_limit_that_no_seed_keeps_ends_the_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("plurel.schema._SEEDS_IN_VAIN", 30)
+    with pytest.raises(PlurelError, match="30 databases up to seed 34 have a table of more than 0 foreign keys"):
+        pretraining_seeds(Config(), 1, start=5, max_fkeys=0)
+
+
 @pytest.mark.parametrize("damage", ["truncated", "missing", "extra", "half-written"])
 def test_damage_is_noticed_named_and_made_again(tmp_path: Path, damage: str) -> None:
     folders = generate_corpus(tmp_path, [0, 1], SMALL, progress=False)
