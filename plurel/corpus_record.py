@@ -10,6 +10,7 @@ seeds        of the databases
 
 from __future__ import annotations
 
+import filecmp
 import os
 import shutil
 import uuid
@@ -111,9 +112,10 @@ class CorpusRecord:
 
         Jobs that share a corpus all write the same, each under a name of its own first.
         """
-        if schema_file is not None and not (self.folder / SCHEMA).exists():
+        copy = self.folder / SCHEMA
+        if schema_file is not None and (not copy.is_file() or not filecmp.cmp(schema_file, copy, shallow=False)):
             shutil.copyfile(schema_file, temporary := self.folder / f".{SCHEMA}.{uuid.uuid4().hex}")
-            os.replace(temporary, self.folder / SCHEMA)
+            os.replace(temporary, copy)
         content = {key: value for key, value in vars(self).items() if key != "folder"}
         text, file = yaml.safe_dump(content, sort_keys=False, default_flow_style=None), self.folder / RECORD
         if file.exists() and file.read_text() == text:

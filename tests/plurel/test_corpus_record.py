@@ -42,6 +42,10 @@ def test_a_schema_file_travels_with_its_corpus(tmp_path: Path) -> None:
     )
     prior = Config.from_dict({"name": "shop", "database_params": TINY, "schema_file": str(schema)})
     generate_corpus(tmp_path / "old", [0], prior, progress=False)
+    (tmp_path / "old" / "schema.sql").write_text("CREATE TABLE shop (id INT PRIMARY KEY, size REAL);")
+    with pytest.raises(PlurelError, match="it was altered"):
+        corpus_recipe(tmp_path / "old")
+    generate_corpus(tmp_path / "old", [0], prior, progress=False)  # mends it
     schema.unlink()
     (tmp_path / "old").rename(tmp_path / "moved")
     prior, seeds = corpus_recipe(tmp_path / "moved")
