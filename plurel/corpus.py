@@ -122,7 +122,8 @@ def _record(path: Path, config: Config, seeds: list[int]) -> None:
         previous.check_same(config)
         known = previous.seeds
     check_writable(path)
-    everything = known + [seed for seed in seeds if seed not in set(known)]
+    is_known = set(known)
+    everything = known + [seed for seed in seeds if seed not in is_known]
     CorpusRecord.of(path, config, everything).write(config.schema_file)
 
 
