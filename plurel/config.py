@@ -250,7 +250,9 @@ class Config:
     Attributes:
         val_split, test_split: the parts of the window's days before the validation and the test timestamp.
         cache_dir: accepted from scripts written for 1.1.0; databases are made anew, corpora keep them.
-        schema_file: the path of SQL whose schema the databases follow; None: schemas are drawn too.
+        schema_file: the path of SQL whose schema the databases follow; None: schemas are drawn too. Of the chances in
+            diversity_params only skewed_degree_prob, nullable_key_prob, composite_prob and forecast_task_prob matter
+            then: all else is as the schema declares it.
         rows: rows of tables of schema_file by name, others are drawn; a mapping, kept as pairs.
         name: a word for folders and reports.
 

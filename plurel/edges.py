@@ -1,8 +1,8 @@
 """What parents say to a node: every edge is a vector-valued function of one number or one category, so it is a table.
 
 A category's vectors are all listed. A function of a number is evaluated at quantiles of the number (knots) and
-interpolated linearly between them; with as many knots as distinct values it is exact. A foreign key is a table as
-well: one vector for each parent row.
+interpolated linearly between them; with a knot for each row it is exact. Numbers that come often count often among
+the quantiles. A foreign key is a table as well: one vector for each parent row.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Places:
         self.num_knots = np.zeros(num_slots, dtype=np.int64)
 
     def put(self, slot: int, values: Values) -> None:
-        """Fills a slot; knots are quantiles of the distinct numbers, all of them if there are not more."""
+        """Fills a slot; knots are quantiles of the numbers, each number once; all of them with a knot for each row."""
         if not values.is_number:
             self.positions[slot], self.num_knots[slot] = values.data, values.num_categories
             return

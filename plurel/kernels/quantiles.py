@@ -18,7 +18,10 @@ _LOG_SINES, _LOG_COSINES = np.log(np.sin(_ANGLES)), np.log(np.cos(_ANGLES))
 
 @kernel
 def choose_knots(rising: np.ndarray, out: np.ndarray) -> int:
-    """Fills `out` with the distinct ones of its size quantiles of sorted numbers; returns how many these are."""
+    """Fills `out` with the distinct ones of out.size even quantiles of sorted numbers; returns how many these are.
+
+    Numbers that come often count often, so that rare ones may be no knot even where there are fewer than out.size.
+    """
     count, step = 0, (rising.size - 1) / max(out.size - 1, 1)
     for i in range(out.size):
         knot = rising[int(i * step + 0.5)]
