@@ -9,6 +9,7 @@ entity before the day up to which features sum up events (see plurel.child_aggre
 
 from __future__ import annotations
 
+from keyword import iskeyword
 from pathlib import Path
 
 import pandas as pd
@@ -24,17 +25,17 @@ from plurel.schema import Schema
 
 SPLITS = ("train", "val", "test")
 _KINDS = {
-    "active": ("binary_classification", 'CAST(COUNT(e."{fkey}") > 0 AS INTEGER)', "LEFT JOIN", ""),
-    "count": ("regression", 'CAST(COUNT(e."{fkey}") AS DOUBLE)', "LEFT JOIN", ""),
-    "mean": ("regression", 'AVG(e."{column}")', "JOIN", 'HAVING COUNT(e."{column}") > 0'),
+    "active": ("binary_classification", "CAST(COUNT(e.{fkey}) > 0 AS INTEGER)", "LEFT JOIN", ""),
+    "count": ("regression", "CAST(COUNT(e.{fkey}) AS DOUBLE)", "LEFT JOIN", ""),
+    "mean": ("regression", "AVG(e.{column})", "JOIN", "HAVING COUNT(e.{column}) > 0"),
 }
 _SQL = """
-SELECT t.timestamp, p."{key}" AS "{key}", {target} AS target
-FROM timestamps t CROSS JOIN "{parent}" p
-{join} "{child}" e ON e."{fkey}" = p."{key}"
-    AND e."{time}" > t.timestamp AND e."{time}" <= t.timestamp + INTERVAL '{{timedelta}}'
-WHERE p."{key}" % {stride} = 0{known}
-GROUP BY t.timestamp, p."{key}"
+SELECT t.timestamp, p.{key} AS {key}, {target} AS target
+FROM timestamps t CROSS JOIN {parent} p
+{join} {child} e ON e.{fkey} = p.{key}
+    AND e.{time} > t.timestamp AND e.{time} <= t.timestamp + INTERVAL '{{timedelta}}'
+WHERE p.{key} % {stride} = 0{known}
+GROUP BY t.timestamp, p.{key}
 {having}
 """
 _WINDOWS = (11, 31)  # stretches in the database's days; the last tenth, the test part, holds at least one
@@ -43,7 +44,15 @@ _EVAL_WINDOWS = 20
 
 
 def draw_forecast_tasks(seed: int, config: Config, schema: Schema, db: Database) -> list[TaskManifest]:
-    """At most one task for each foreign key from a table with a time to another table."""
+    """At most one task for each foreign key from a table with a time to another table.
+
+    None where relbench 3.0.2 could make no labels: it gives the SQL a table `timestamps` of its own, and cuts tables by
+    time in an expression of Python, so that a time column must be called by a plain word.
+    """
+    times = [str(table.time_col) for table in db.table_dict.values() if table.time_col is not None]
+    is_taken = any(str(name).casefold() == "timestamps" for name in db.table_dict)
+    if is_taken or any(not time.isidentifier() or iskeyword(time) for time in times):
+        return []
     tasks = []
     days = (schema.end - schema.start).days
     since = snapshot(seed, config, schema) if config.diversity_params.child_aggregate_prob else None
@@ -104,22 +113,24 @@ def _labels(dataset: Dataset, name: str, db: Database) -> dict[str, pd.DataFrame
 def _manifest(
     kind: str, child: str, fkey: str, db: Database, column: str, delta: int, stride: int, since: pd.Timestamp | None
 ) -> TaskManifest:
+    from plurel.sql.ddl import quoted  # sqlglot, which priors without forecast tasks do not need
+
     events = db.table_dict[child]
     parent = events.fkey_col_to_pkey_table[fkey]
     entities = db.table_dict[parent]
     task_type, target, join, having = _KINDS[kind]
-    names = {"fkey": fkey, "column": column}
-    known = "" if entities.time_col is None else f'\n    AND p."{entities.time_col}" <= t.timestamp'
+    names = {"fkey": quoted(fkey), "column": quoted(column)}
+    known = "" if entities.time_col is None else f"\n    AND p.{quoted(entities.time_col)} <= t.timestamp"
     known += "" if since is None else f"\n    AND t.timestamp >= TIMESTAMP '{since}'"
     sql = _SQL.format(
         **names,
         target=target.format(**names),
         having=having.format(**names),
         join=join,
-        parent=parent,
-        child=child,
-        key=entities.pkey_col,
-        time=events.time_col,
+        parent=quoted(parent),
+        child=quoted(child),
+        key=quoted(entities.pkey_col),
+        time=quoted(events.time_col),
         stride=stride,
         known=known,
     )

@@ -11,6 +11,7 @@ import relbench
 import plurel
 from plurel.child_aggregates import snapshot
 from plurel.exports.relbench_folder import write_folder
+from plurel.sql.ddl import quoted
 
 SMALL = {
     "num_tables_choices": {"kind": "range", "value": [4, 6]},
@@ -105,3 +106,24 @@ def test_no_task_without_the_option(tmp_path: Path) -> None:
     prior = plurel.Config.from_dict(PRIOR | {"diversity_params": {}})
     write_folder(plurel.SyntheticDataset(0, prior), tmp_path / "small-0")
     assert not list((tmp_path / "small-0").glob("tasks/*/*.parquet"))
+
+
+@pytest.mark.parametrize(
+    ("child", "time", "has_tasks"),
+    [('the "sales"', "at", True), ("Timestamps", "at", False), ("sales", "at noon", False), ("sales", "from", False)],
+)
+def test_names_are_quoted_and_those_that_relbench_trips_over_have_no_task(
+    tmp_path: Path, child: str, time: str, has_tasks: bool
+) -> None:
+    parent, time, key, number = map(quoted, ('a "shop"', time, 'the "shop"', 'feature_"EUR"'))
+    (tmp_path / "shop.sql").write_text(
+        f"CREATE TABLE {parent} (no INT PRIMARY KEY, size REAL);"
+        f"CREATE TABLE {quoted(child)} ({time} TIMESTAMP, {key} INT REFERENCES {parent}, {number} REAL NOT NULL);"
+    )
+    config = plurel.Config.from_dict(PRIOR | {"schema_file": str(tmp_path / "shop.sql"), "rows": {child: 400}})
+    kinds = set()
+    for seed in range(6):
+        folder = tmp_path / f"shop-{seed}"
+        write_folder(plurel.SyntheticDataset(seed, config), folder)
+        kinds |= {path.parent.name.split("-")[-1] for path in folder.glob("tasks/*/train.parquet")}
+    assert {"count", "mean"} <= kinds if has_tasks else not kinds
