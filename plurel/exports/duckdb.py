@@ -12,23 +12,23 @@ import numpy as np
 import pandas as pd
 from relbench.base import Database
 
-from plurel.column_kinds import Kind
 from plurel.errors import PlurelError
 from plurel.exports.declared import declared_frames
-from plurel.exports.sql_tables import check_database, create_statement, sql_frame
+from plurel.exports.sql_tables import SqlKind, check_database, create_statement, sql_frame
 from plurel.files import replacing
 from plurel.keys import ForeignKey, open_database, parent_rows, reference_graph
 from plurel.sql import ddl
 from plurel.sql.ddl import quoted
 from plurel.sql.schema import SqlSchema
 
-_TYPES: dict[Kind, str] = {
+_TYPES: dict[SqlKind, str] = {
     "boolean": "BOOLEAN",
     "integer": "BIGINT",
     "number": "DOUBLE",
     "time": "TIMESTAMP",
     "date": "DATE",
     "text": "VARCHAR",
+    "binary": "BLOB",
 }
 
 
@@ -42,7 +42,7 @@ def to_duckdb(db: Database | str | Path, path: str | Path, schema: SqlSchema | N
 
     Raises:
         PlurelError: if keys do not hold, or tables or rows refer to each other in a cycle (SQLite can hold those); if
-            names differ in case only, or `path` is a folder.
+            whole numbers take more than 64 bits, names differ in case only, or `path` is a folder.
     """
     db, path = open_database(db), Path(path)
     check_database(db)
@@ -50,13 +50,13 @@ def to_duckdb(db: Database | str | Path, path: str | Path, schema: SqlSchema | N
     batches = {name: _batches(db, name) for name in order}
     with replacing(path) as temporary, closing(duckdb.connect(str(temporary))) as connection:
         declared = {} if schema is None else declared_frames(db, schema)
-        schema = None if schema is None else _with_parents_types(schema)
+        schema = None if schema is None else _without_lengths(_with_parents_types(schema))
         for name in order:
             frame = sql_frame(db.table_dict[name]) if schema is None else declared[name]
             connection.execute(
                 create_statement(name, db.table_dict[name], frame, db, _TYPES)
                 if schema is None
-                else ddl.create_statement(schema.table(name))
+                else ddl.create_statement(schema.table(name), "octet_length")
             )
             for rows in batches[name]:
                 _insert(connection, name, frame if rows is None else frame.iloc[rows])
@@ -74,6 +74,16 @@ def _with_parents_types(schema: SqlSchema) -> SqlSchema:
                 table = replace(table, columns=tuple(replace(c, type=types.get(c.name, c.type)) for c in table.columns))
             tables[name] = table
     return replace(schema, tables=tuple(tables.values()))
+
+
+def _without_lengths(schema: SqlSchema) -> SqlSchema:
+    """The schema with bytes of any length: DuckDB knows no BLOB(n)."""
+    tables = []
+    for table in schema.tables:
+        kinds = [replace(c.type, length=None) if c.type.kind == "binary" else c.type for c in table.columns]
+        columns = tuple(replace(c, type=kind) for c, kind in zip(table.columns, kinds, strict=True))
+        tables.append(replace(table, columns=columns))
+    return replace(schema, tables=tuple(tables))
 
 
 def _insert(connection: duckdb.DuckDBPyConnection, name: str, frame: pd.DataFrame) -> None:

@@ -16,22 +16,23 @@ from typing import Any
 import pandas as pd
 from relbench.base import Database
 
-from plurel.column_kinds import Kind, column_kind
+from plurel.column_kinds import column_kind
 from plurel.exports.declared import declared_frames
-from plurel.exports.sql_tables import check_database, create_statement, sql_frame
+from plurel.exports.sql_tables import SqlKind, check_database, create_statement, sql_frame
 from plurel.files import replacing
 from plurel.keys import open_database
 from plurel.sql import ddl
 from plurel.sql.ddl import quoted
 from plurel.sql.schema import SqlSchema
 
-_TYPES: dict[Kind, str] = {
+_TYPES: dict[SqlKind, str] = {
     "boolean": "BOOLEAN",
     "integer": "INTEGER",
     "number": "REAL",
     "time": "TIMESTAMP",
     "date": "DATE",
     "text": "TEXT",
+    "binary": "BLOB",
 }
 
 
@@ -41,7 +42,8 @@ def to_sqlite(db: Database | str | Path, path: str | Path, schema: SqlSchema | N
     With the `schema` that the database was made for, the file has its columns, types and constraints instead.
 
     Raises:
-        PlurelError: if keys do not hold, names differ in case only, or `path` is a folder.
+        PlurelError: if keys do not hold, whole numbers take more than 64 bits, names differ in case only, or `path` is
+            a folder.
     """
     db, path = open_database(db), Path(path)
     check_database(db)

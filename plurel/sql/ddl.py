@@ -18,26 +18,34 @@ def quoted(name: str) -> str:
 
 
 def type_sql(kind: ColumnType) -> str:
-    """The type in the words of DuckDB; SQLite takes any."""
+    """The type in the words of DuckDB, with the length of bytes, which it has no words for; SQLite takes any."""
     if kind.kind == "integer":
         return ("U" if kind.is_unsigned else "") + _INTEGERS[kind.bits]
     if kind.kind == "decimal":
         return f"DECIMAL({kind.precision}, {kind.scale})"
     if kind.kind == "text":
         return "TEXT" if kind.length is None else f"VARCHAR({kind.length})"
+    if kind.kind == "binary":
+        return "BLOB" if kind.length is None else f"BLOB({kind.length})"
     if kind.kind == "array":
         return f"{type_sql(kind.element)}[]"
-    return {"real": "DOUBLE", "binary": "BLOB"}.get(kind.kind, kind.kind.upper())
+    return {"real": "DOUBLE"}.get(kind.kind, kind.kind.upper())
 
 
-def create_statement(table: SqlTable) -> str:
-    """CREATE TABLE with every constraint, ordered so that columns come before constraints, as SQLite wants it."""
+def create_statement(table: SqlTable, length_of_bytes: str = "length") -> str:
+    """CREATE TABLE with every constraint, ordered so that columns come before constraints, as SQLite wants it.
+
+    Args:
+        length_of_bytes: the function that counts them, which has another name in DuckDB.
+    """
     columns = [f"{quoted(c.name)} {type_sql(c.type)}{'' if c.nullable else ' NOT NULL'}" for c in table.columns]
     constraints = []
     for column in table.columns:
         domain = Domain(column.values, column.low, column.high)
-        constraints += [f"CHECK ({condition})" for condition in _conditions(column, domain)]
-    constraints += [f"CHECK ({' OR '.join(_case(case, table) for case in check.cases)})" for check in table.checks]
+        constraints += [f"CHECK ({condition})" for condition in _conditions(column, domain, length_of_bytes)]
+    constraints += [
+        f"CHECK ({' OR '.join(_case(case, table, length_of_bytes) for case in check.cases)})" for check in table.checks
+    ]
     if table.primary_key:
         constraints.append(f"PRIMARY KEY ({_list(table.primary_key)})")
     constraints += [f"UNIQUE ({_list(unique)})" for unique in table.unique]
@@ -54,19 +62,19 @@ def schema_statements(schema: SqlSchema) -> Iterator[str]:
         yield (f"{SAVED}\n" if number == 0 else "") + create_statement(table)
 
 
-def _case(case: Case, table: SqlTable) -> str:
+def _case(case: Case, table: SqlTable, length_of_bytes: str) -> str:
     parts = []
     for name, domain in case.domains:
         if domain.is_null is not None:
             parts.append(f"{quoted(name)} IS {'' if domain.is_null else 'NOT '}NULL")
-        parts += _conditions(table.column(name), domain)
+        parts += _conditions(table.column(name), domain, length_of_bytes)
     parts += [f"{quoted(o.left)} {'<' if o.is_strict else '<='} {quoted(o.right)}" for o in case.orders]
     return f"({' AND '.join(parts)})"
 
 
-def _conditions(column: Column, domain: Domain) -> list[str]:
+def _conditions(column: Column, domain: Domain, length_of_bytes: str) -> list[str]:
     name = quoted(column.name)
-    what = f"length({name})" if column.type.kind in ("text", "binary") else name
+    what = {"text": f"length({name})", "binary": f"{length_of_bytes}({name})"}.get(column.type.kind, name)
     found = [f"{what} >= {_number(column, domain.low)}"] if domain.low is not None else []
     found += [f"{what} <= {_number(column, domain.high)}"] if domain.high is not None else []
     if domain.values is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pandas as pd
 import pytest
 from relbench.base import Database, Table
 
-from plurel import PlurelError, to_duckdb, to_sqlite
+from plurel import Config, PlurelError, SyntheticDataset, schema_from_sql, to_duckdb, to_sqlite
 from plurel.keys import open_database
 
 Query = Callable[[str], list[tuple]]
@@ -79,6 +80,27 @@ def test_every_cell_of_an_awkward_database_comes_back(awkward: Database, path: P
         (20, 20, 0.0, 7, "['a']", "red"),
         (70, 20, 1.5, 2**62, "['a', 'b']", "red"),
     ]
+
+
+def test_bytes_stay_bytes_and_decimals_are_numbers(path: Path) -> None:
+    prices = [Decimal("1.25"), None, Decimal("-3")]
+    frame = {"id": np.arange(3, dtype="uint64"), "photo": [b"\x00\xff", None, b""], "price": prices}
+    write(Database({"a": small(frame, {})}), path)
+    (answer,) = rows(path, "SELECT * FROM a ORDER BY id")
+    assert answer == [(0, b"\x00\xff", 1.25), (1, None, None), (2, b"", -3.0)]
+    assert rows(path, "SELECT price + 1 FROM a WHERE id = 0") == [[(2.25,)]]
+
+
+def test_lengths_of_bytes(tmp_path: Path) -> None:
+    (tmp_path / "schema.sql").write_text(
+        "CREATE TABLE a (id int PRIMARY KEY, x bytea CHECK (length(x) > 2), y binary(5) NOT NULL, z int,"
+        " CHECK (z > 3 OR length(y) < 4));"
+    )
+    made = SyntheticDataset(0, Config.from_dict({"schema_file": str(tmp_path / "schema.sql"), "rows": {"a": 50}}))
+    assert schema_from_sql(made.sql_schema.save(tmp_path / "saved.sql")).tables == made.sql_schema.tables
+    for export, name in ((to_sqlite, "a.sqlite"), (to_duckdb, "a.duckdb")):
+        file = export(made.make_db(), tmp_path / name, made.sql_schema)
+        assert rows(file, "SELECT count(*) FROM a") == [[(50,)]]
 
 
 @pytest.mark.parametrize(
@@ -167,6 +189,11 @@ def test_cycles_are_for_sqlite_only(tmp_path: Path) -> None:
         ({"a": small({"id": [0], "ID": [0]}, {})}, "'id' and 'ID' are one name"),
         ({"a": small({"id": [0]}, {}), "A": small({"id": [0]}, {})}, "'a' and 'A' are one name"),
         ({"a": small({}, {}, None)}, "a has no columns"),
+        (
+            {"a": small({"id": np.array([2**63], dtype="uint64")}, {})},
+            f"table a, column id: {2**63} takes more than 64",
+        ),
+        ({"a": small({"id": [0, 1], "x": [-(2**70), None]}, {})}, "column x: -.* takes more than 64 bits; make"),
     ],
 )
 def test_what_sql_cannot_hold_is_named_and_leaves_the_old_file(path: Path, tables: dict, message: str) -> None:
