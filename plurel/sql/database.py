@@ -22,7 +22,9 @@ from plurel.sql.plan import TablePlan, key_columns, plan_tables
 from plurel.sql.repair import repair
 from plurel.sql.schema import Column, ForeignKey, SqlSchema
 
-LinkDraw = Callable[[str, TableSchema, TableSchema], np.ndarray]
+Array = np.ndarray
+LinkDraw = Callable[[str, TableSchema, TableSchema, Array], Array]
+_LEAST_WEIGHT = 1e-6  # of a parent that comes to be at the end of the window
 
 
 def make_sql_database(seed: int, config: Config, sql: SqlSchema, window: Schema, draw: LinkDraw) -> Database:
@@ -30,16 +32,19 @@ def make_sql_database(seed: int, config: Config, sql: SqlSchema, window: Schema,
 
     Args:
         window: its dates.
-        draw: draws the parent rows of (foreign key, child, parent), as for a random schema.
+        draw: draws the parent rows of (foreign key, child, parent, weights of its rows), as for a random schema.
 
     Raises:
         PlurelError: if the schema cannot be satisfied.
     """
     plans = plan_tables(sql, config, seed)
-    links, frames, sizes = _linked(plans, seed, draw)
+    links, frames, parts = _linked(plans, seed, draw)
+    sizes = {name: len(frame) for name, frame in frames.items()}
     values = column_values(plans, links, sizes, seed, config)
     tables = {
-        plan.table.name: _table(plan, links[plan.table.name], frames, values[plan.table.name], seed, config, window)
+        plan.table.name: _table(
+            plan, links[plan.table.name], frames, values[plan.table.name], parts[plan.table.name], seed, config, window
+        )
         for plan in plans
     }
     return Database({table.name: tables[table.name] for table in sql.tables})
@@ -47,26 +52,48 @@ def make_sql_database(seed: int, config: Config, sql: SqlSchema, window: Schema,
 
 def _linked(
     plans: list[TablePlan], seed: int, draw: LinkDraw
-) -> tuple[dict[str, Links], dict[str, pd.DataFrame], dict[str, int]]:
-    """Parent rows of every foreign key, declared key columns without those of late keys, and rows of each table."""
+) -> tuple[dict[str, Links], dict[str, pd.DataFrame], dict[str, Array]]:
+    """Parent rows of every foreign key, declared key columns without those of late keys, and when rows come to be."""
     sizes: dict[str, int] = {}
+    parts: dict[str, Array] = {}
     frames: dict[str, pd.DataFrame] = {}
     links: dict[str, Links] = {}
 
-    def of(plan: TablePlan) -> Callable[[ForeignKey, int, int], np.ndarray]:
+    def of(plan: TablePlan) -> Callable[[ForeignKey, int, int], Array]:
         return lambda key, parents, children: draw(
             "_".join(key.columns),
             TableSchema(plan.table.name, children, 0, {}, False),
             TableSchema(key.parent, parents, 0, {}, False),
+            np.maximum(1 - parts[key.parent], _LEAST_WEIGHT),  # the sooner, the more time for children
         )
 
     for plan in plans:
         name = plan.table.name
         links[name], sizes[name] = draw_links(plan, sizes, frames, of(plan), seed)
+        parts[name] = _parts(plan, links[name], parts, sizes[name], stream(seed, "sql times", name))
+        if plan.time is not None:
+            order = np.argsort(parts[name], kind="stable")
+            links[name], parts[name] = {key: rows[order] for key, rows in links[name].items()}, parts[name][order]
         frames[name] = key_frame(plan.table, links[name], frames, plan.own_keys, sizes[name])
     for plan in plans:
         links[plan.table.name] |= draw_late(plan, sizes, of(plan), stream(seed, "sql late links", plan.table.name))
-    return links, frames, sizes
+    return links, frames, parts
+
+
+def _parts(plan: TablePlan, links: Links, parts: dict[str, Array], count: int, rng: np.random.Generator) -> Array:
+    """When rows come to be, as parts of the window in [0, 1]: after all that they point to, or else at even steps.
+
+    A table without a time holds the latest time of what it points to. Times that are unique keep even steps, so that no
+    two are the same second.
+    """
+    born = np.zeros(count)
+    for key, rows in links.items():
+        np.maximum(born, np.append(parts[key.parent], 0)[rows], out=born)  # the last one where there is no parent
+    if plan.time is None:
+        return born
+    if not born.any() or any(plan.time.name in unique for unique in plan.table.unique):
+        return np.linspace(0, 1, count)
+    return born + (1 - born) * rng.random(count)
 
 
 def _table(
@@ -74,6 +101,7 @@ def _table(
     links: Links,
     frames: dict[str, pd.DataFrame],
     values: list[Values],
+    parts: Array,
     seed: int,
     config: Config,
     window: Schema,
@@ -84,7 +112,7 @@ def _table(
     whole = _cells(plan, frames[table.name], values, window, rng)
     cells = {name: _with_missing(table.column(name), some, missing_rate, rng) for name, some in whole.items()}
     if plan.time is not None:
-        times = time_cells(plan.time, np.linspace(0, 1, len(keys)), (window.start, window.end))
+        times = time_cells(plan.time, parts, (window.start, window.end))
         cells[plan.time.name] = whole[plan.time.name] = times
     fixed = _counters(plan, frames[table.name]).keys() | {plan.time.name if plan.time else ""}
     _keep_checks(plan, cells, whole, keys, fixed | set(keys), rng)
