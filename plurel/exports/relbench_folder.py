@@ -29,7 +29,7 @@ from plurel.database import SyntheticDataset
 from plurel.files import is_file_name, temporary_of
 from plurel.forecast import draw_forecast_tasks, write_forecast_tasks
 
-VERSION = 4  # of the folders' content: another implementation of a prior or another layout gets another number
+VERSION = 5  # of the folders' content: another implementation of a prior or another layout gets another number
 CHECKSUMS = "files.json"
 TASK_TYPES = {"b": "binary_classification", "f": "regression"}
 
