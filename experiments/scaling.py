@@ -76,7 +76,7 @@ def _axis_complaints(cfg: DictConfig) -> list[str]:
     wrong = [
         f"{key} must be a list of distinct positive whole numbers, such as [4,16]; got {values}"
         for key, values in axes.items()
-        if not is_axis(values)
+        if not _is_axis(values)
     ]
     if wrong or not fixed_sizes(cfg):
         return wrong or ["corpus.num_databases needs a finite number beside inf"]
@@ -94,7 +94,7 @@ def _axis_complaints(cfg: DictConfig) -> list[str]:
     return wrong
 
 
-def is_axis(values: object) -> bool:
+def _is_axis(values: object) -> bool:
     """Whether a value is a list of distinct positive whole numbers, inf among them."""
     if not OmegaConf.is_list(values) or not values:
         return False
@@ -151,7 +151,7 @@ def best_cell(results: pd.DataFrame) -> Cell:
 def run_transfer(cfg: DictConfig, run_dir: Path, grid: Grid, cell: Cell) -> pd.DataFrame:
     """transfer.csv: the cell's checkpoint on every task of every dataset, beside the baselines."""
     path = run_dir / "transfer.csv"
-    if not path.exists() or not _is_of(cell, pd.read_csv(path)):
+    if not _holds_transfer(path, cell):
         model = load_checkpoint(grid.checkpoint_path(cell))
         how = TaskContexts.from_config(cfg.transfer.protocol, cfg.transfer.policy, cfg.train, cfg.seed)
         tables = []
@@ -176,10 +176,14 @@ def run_transfer(cfg: DictConfig, run_dir: Path, grid: Grid, cell: Cell) -> pd.D
     return pd.read_csv(path)  # as it is written, with rounded numbers, so that a later call prints the same
 
 
-def _is_of(cell: Cell, transfer: pd.DataFrame) -> bool:
-    """Whether a transfer table is of this cell: a grid that grows may get another best one."""
-    checkpoint = transfer[["num_databases", "tokens", "seed"]].drop_duplicates().to_numpy().tolist()
-    return checkpoint == [[cell.num_databases, cell.tokens, cell.seed]]
+def _holds_transfer(path: Path, cell: Cell) -> bool:
+    """Whether a transfer table is there and of this cell: a grid that grows may get another best one."""
+    if not path.exists():
+        return False
+    checkpoints = pd.read_csv(path, usecols=["num_databases", "tokens", "seed"]).drop_duplicates()
+    return checkpoints.to_dict("records") == [
+        {"num_databases": cell.num_databases, "tokens": cell.tokens, "seed": cell.seed}
+    ]
 
 
 def check_transfer(cfg: DictConfig, run_dir: Path) -> None:
